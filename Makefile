@@ -1,0 +1,45 @@
+# `make demo` and `make test` are all that a new machine needs: Python >= 3.11, pip, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo serve test test-deep lint docs lock clean help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Honeyguide needs Python >= 3.11; this is " + sys.version.split()[0] + ". Say which to use: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear --without-pip $(VENV)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements.lock
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## run the whole path on real data over HTTP: decide, reward, learn, evaluate
+	$(BIN)/honeyguide demo
+
+serve: $(READY) ## keep a server up on the embedded store (port 8080, ./honeyguide-data)
+	$(BIN)/honeyguide serve
+
+lint: $(READY) ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint ## everything that guards a change, in minutes
+	$(BIN)/python -m pytest -m "not deep"
+
+test-deep: $(READY) ## the long rounds: simulations, faults, the built wheel, the docs site
+	$(BIN)/python -m pytest -m deep --timeout 1200
+	$(MAKE) docs
+
+docs: $(READY) ## build the documentation site into site/
+	$(BIN)/zensical build --clean --strict
+
+lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+clean: ## remove what the targets made, but no data
+	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
