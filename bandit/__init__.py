@@ -1,0 +1,1 @@
+"""Decide, learn, serve: policies, exploration, the learner, the service and its front doors."""

@@ -1,0 +1,1 @@
+"""The reward ledger: joins rewards to decisions and appends outcomes. Pure rules over a `Transaction`."""

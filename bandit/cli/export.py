@@ -1,0 +1,48 @@
+"""`honeyguide export`: the log of a loop as one Parquet file."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bandit.cli.serve import DEFAULT_DATA, DataFolder
+from bandit.export import export_loop
+from bandit.service.views import microseconds
+from store.log.sqlite import SqliteStore
+
+Moment = Annotated[datetime | None, typer.Option(help="A time, UTC unless it says otherwise.")]
+
+
+def export(
+    loop: Annotated[str, typer.Argument(help="The loop's name.")],
+    out: Annotated[
+        Path, typer.Option(help="The Parquet file to write; an existing one is replaced when all is there.")
+    ],
+    data: DataFolder = DEFAULT_DATA,
+    since: Moment = None,
+    until: Moment = None,
+    unsettled: Annotated[
+        bool, typer.Option("--unsettled", help="Also write decisions from the first without an outcome on.")
+    ] = False,
+) -> None:
+    """Write the decisions of a loop with what came of them; a server may be running on the folder."""
+    store = SqliteStore(data, read_only=True)
+    try:
+        written, left = export_loop(
+            store,
+            loop,
+            out,
+            since=0 if since is None else microseconds(since),
+            until=2**62 if until is None else microseconds(until),
+            unsettled=unsettled,
+        )
+    finally:
+        store.close()
+    typer.echo(f"{out}: {written} decisions of loop {loop!r}.")
+    if left:
+        typer.echo(
+            f"{left} newer ones are left out: they follow one whose reward window is still open, and taking only "
+            "the rewarded ones among them would favour fast rewards. --unsettled writes them too.",
+            err=True,
+        )

@@ -1,0 +1,24 @@
+"""`honeyguide serve`: keep a server up on the embedded store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bandit import wiring
+
+DataFolder = Annotated[Path, typer.Option("--data", envvar="HONEYGUIDE_DATA", help="The data folder.")]
+DEFAULT_DATA = Path("honeyguide-data")
+
+
+def serve(
+    data: DataFolder = DEFAULT_DATA,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
+) -> None:
+    """Serve decisions and learn from rewards until stopped (Ctrl-C)."""
+    with wiring.open_app(data) as app:
+        typer.echo(
+            f"Honeyguide serves http://{host}:{port} from {data.absolute()}; its API is at /docs. Ctrl-C stops it."
+        )
+        wiring.serve(app, host=host, port=port)

@@ -1,0 +1,102 @@
+"""A loop's log as one Parquet file, the input of off-policy evaluation: one row per decision, in log order."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from store.errors import InvalidInput
+from store.ports import Store
+from store.records import Logged
+
+_CHUNK = 5000
+_EVER = 2**62
+_PAIR = pl.Struct({"action": pl.String, "propensity": pl.Float64})
+
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "decision_id": pl.String,
+    "at": pl.Datetime("us", "UTC"),
+    "context": pl.String,
+    "actions": pl.String,
+    "distribution": pl.List(_PAIR),
+    "predicted_rewards": pl.List(pl.Float64),
+    "ranking": pl.List(_PAIR),
+    "action": pl.String,
+    "propensity": pl.Float64,
+    "explored": pl.Boolean,
+    "reward": pl.Float64,
+    "outcome": pl.String,
+    "component": pl.String,
+    "policy": pl.String,
+    "model_version": pl.String,
+}
+"""The columns. `action`, `propensity` and `explored` are those of the first slot; `context` and `actions` are JSON as
+sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is the newest outcome's value."""
+
+
+def export_loop(
+    store: Store, loop: str, out: Path, *, since: int = 0, until: int = _EVER, unsettled: bool = False
+) -> tuple[int, int]:
+    """Write the loop's decisions with `since <= at < until`; returns how many were written and how many left out.
+
+    Left out are those from the first decision on whose outcome is open: among newer ones, fast rewards would be
+    over-represented. With `unsettled` they are written too, with a null reward where there is none.
+
+    Raises:
+        InvalidInput: when there is no such loop, or `out` cannot be written.
+
+    """
+    if loop not in {record.name for record in store.loops()}:
+        names = ", ".join(record.name for record in store.loops()) or "none"
+        raise InvalidInput(f"there is no loop {loop!r} in this data folder; its loops are: {names}")
+    part = out.with_name(out.name + ".part")
+    end = _EVER if unsettled else store.first_open(loop) or _EVER
+    written = left = 0
+    try:
+        with pq.ParquetWriter(part, pl.DataFrame(schema=SCHEMA).to_arrow().schema, compression="zstd") as file:
+            for chunk in _chunks(store, loop, since, until):
+                settled = [row for row in chunk if row.decision.position < end]
+                file.write_table(_frame(settled).to_arrow())
+                written, left = written + len(settled), left + len(chunk) - len(settled)
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InvalidInput(f"{out} cannot be written ({error}): name a file in a folder that exists") from error
+    return written, left
+
+
+def _chunks(store: Store, loop: str, since: int, until: int) -> Iterator[list[Logged]]:
+    after = 0
+    while chunk := store.logged(loop, since=since, until=until, after=after, limit=_CHUNK):
+        yield chunk
+        after = chunk[-1].decision.position
+
+
+def _frame(rows: list[Logged]) -> pl.DataFrame:
+    return pl.DataFrame([_row(row) for row in rows], schema=SCHEMA)
+
+
+def _row(row: Logged) -> dict[str, object]:
+    d, outcome = row.decision, row.outcome
+    request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
+    return {
+        "decision_id": d.decision_id,
+        "at": d.at,
+        "context": bytes(request.get("context", b"{}")).decode(),
+        "actions": bytes(request["actions"]).decode(),
+        "distribution": [
+            {"action": action, "propensity": p} for action, p in zip(d.actions, d.propensities, strict=True)
+        ],
+        "predicted_rewards": d.predicted,
+        "ranking": [{"action": slot.action, "propensity": slot.propensity} for slot in d.ranking],
+        "action": d.ranking[0].action,
+        "propensity": d.ranking[0].propensity,
+        "explored": d.ranking[0].explored,
+        "reward": outcome.value if outcome else None,
+        "outcome": outcome.kind if outcome else None,
+        "component": d.component,
+        "policy": d.policy,
+        "model_version": d.model_version,
+    }

@@ -1,0 +1,72 @@
+"""Lines and checkpoints: what names a line, and how its state is stored and found again."""
+
+import functools
+import hashlib
+import importlib.metadata
+import logging
+import platform
+
+import msgspec
+from threadpoolctl import threadpool_info
+
+from bandit.learn.learner import Learner
+from bandit.policies.catalogue import policy_config, policy_type
+from bandit.settings import LoopConfig
+from store.errors import InvalidInput
+from store.ports import Store
+from store.records import Checkpoint
+from store.registry.statefile import digest
+
+_log = logging.getLogger(__name__)
+
+ENCODING = 1
+"""Raised when the reading of features changes, so that lines which learned the old reading keep their name."""
+
+
+def line_name(config: LoopConfig) -> str:
+    """Name a line by what it learns with: the policy's kind and a fingerprint of its settings and encoding."""
+    content = msgspec.json.encode({"policy": config.policy, "encoding": ENCODING}, order="deterministic")
+    return f"{config.policy['kind']}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+@functools.cache
+def numerics_fingerprint() -> str:
+    """Name what the last bits of a state depend on: libraries, BLAS kernels and platform."""
+    libraries = [f"{name}={_version(name)}" for name in ("numpy", "scipy", "vowpal-wabbit-next")]
+    blas = sorted(f"{lib['internal_api']}={lib.get('architecture', '')}" for lib in threadpool_info())
+    return " ".join([platform.machine(), f"python={platform.python_version()}", *libraries, *blas])
+
+
+def open_line(store: Store, loop: str, config: LoopConfig) -> Learner:
+    """Return the config's line, from its newest sound checkpoint or from the beginning."""
+    line, kind, settings = line_name(config), policy_type(config.policy), policy_config(config.policy)
+    for checkpoint in store.checkpoints(loop, line):
+        try:
+            if digest(checkpoint.state) != checkpoint.digest:
+                raise InvalidInput("its digest does not match")
+            return Learner(line, kind.load(settings, checkpoint.state), checkpoint.position)
+        except InvalidInput as error:
+            version = f"{line}@{checkpoint.position}"
+            _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
+    return Learner(line, kind.create(settings))
+
+
+def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:
+    """Return the learner's state as a checkpoint."""
+    state = learner.policy.dump()
+    return Checkpoint(
+        loop=loop,
+        line=learner.line,
+        position=learner.position,
+        state=state,
+        digest=digest(state),
+        fingerprint=numerics_fingerprint(),
+        at=at,
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

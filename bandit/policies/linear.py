@@ -1,0 +1,178 @@
+"""Disjoint linear-Gaussian policies: one Bayesian linear regression per action id, with a shared unknown noise.
+
+Model: reward = x·theta_a + noise, theta_a ~ N(0, sigma^2 prior_variance I), noise ~ N(0, sigma^2), and an
+inverse-gamma prior on sigma^2; x is [1, context, action features]. Posterior updates are the rank-one (recursive least
+squares) form of the normal-inverse-gamma posterior (Bishop 2006, Pattern Recognition and Machine Learning, eq. 3.50 to
+3.54 and exercise 3.12). Thompson Sampling: Agrawal & Goyal 2013; UCB: Li et al. 2010, algorithm 1.
+"""
+
+from typing import Annotated, Any, ClassVar, Self
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from bandit.policies.base import Belief, Draws, Floats, Frozen, Index
+from bandit.policies.columns import Columns
+from bandit.policies.situation import Situation
+from store.registry import statefile
+
+_NOISE_SHAPE = 1.0
+_NOISE_RATE = 0.25
+"""Inverse-gamma prior of sigma^2: one pseudo-observation with the largest variance of a reward in [0, 1]."""
+
+
+class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that both linear policies share.
+
+    `prior_variance` is theta's prior variance in units of the noise, `max_features` bounds the columns (memory is
+    actions x columns^2 x 8 bytes) and `max_actions` the action ids that get a regression of their own.
+    """
+
+    prior_variance: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+    max_features: Annotated[int, Meta(ge=1, le=2048)] = 256
+    max_actions: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+
+class LinearTsConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
+    """Thompson Sampling: `draws` frozen posterior draws per decision, posterior deviations scaled by `scale`."""
+
+    draws: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    scale: Annotated[float, Meta(gt=0, le=100)] = 0.5
+
+
+class LinearUcbConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
+    """UCB: the score is the mean plus `alpha` posterior deviations."""
+
+    alpha: Annotated[float, Meta(ge=0, le=100)] = 1.0
+
+
+class _LinearGaussian:
+    """The regression itself: `mean` (A, d), `cov` (A, d, d) in units of the noise, and the noise's sums."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, config: Any) -> None:  # noqa: ANN401  # one of the two configs above
+        self.config = config
+        self._columns = Columns(config.max_features)
+        self._arms: dict[str, int] = {}
+        self._mean: Floats = np.zeros((0, 1))
+        self._cov: Floats = np.zeros((0, 1, 1))
+        self._observed = 0
+        self._squares = 0.0
+
+    @classmethod
+    def create(cls, config: Any) -> Self:  # noqa: ANN401  # see `Policy`
+        """Make the policy in its prior state."""
+        return cls(config)
+
+    @classmethod
+    def load(cls, config: Any, state: bytes) -> Self:  # noqa: ANN401  # see `Policy`
+        """Make the policy from a state that `dump` wrote."""
+        header, arrays = statefile.unpack(cls.kind, state)
+        policy = cls(config)
+        policy._columns = Columns(config.max_features, header["columns"])
+        policy._arms = {arm: row for row, arm in enumerate(header["arms"])}
+        policy._observed = header["observed"]
+        policy._mean, policy._cov = arrays["mean"].copy(), arrays["cov"].copy()
+        policy._squares = float(arrays["squares"][0])
+        return policy
+
+    def dump(self) -> bytes:
+        """Return the state as named arrays."""
+        header = {"columns": list(self._columns.index), "arms": list(self._arms), "observed": self._observed}
+        arrays = {"mean": self._mean, "cov": self._cov, "squares": np.array([self._squares])}
+        return statefile.pack(self.kind, header, arrays)
+
+    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002
+        """Fold in one reward by a rank-one update, O(d^2); the propensity plays no part in a likelihood."""
+        self._make_room(situation, arm)
+        row = self._arms.get(situation.ids[arm])
+        if row is None:
+            return
+        x = self._columns.vector(situation.context, situation.action(arm))
+        gain = self._cov[row] @ x
+        spread = 1.0 + max(float(x @ gain), 0.0)
+        error = reward - float(x @ self._mean[row])
+        self._mean[row] += gain * (error / spread)
+        self._cov[row] -= np.outer(gain, gain) / spread
+        self._observed += 1
+        self._squares += error * error / spread
+
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+        """Replace a learned reward exactly: the precision depends on x alone, the mean is linear in the reward."""
+        row = self._arms.get(situation.ids[arm])
+        if row is None:
+            return
+        x = self._columns.vector(situation.context, situation.action(arm))
+        change = reward - previous
+        gain = self._cov[row] @ x
+        fitted = float(x @ self._mean[row])
+        self._squares += reward**2 - previous**2 - 2 * change * fitted - change**2 * float(x @ gain)
+        self._squares = max(self._squares, 0.0)
+        self._mean[row] += gain * change
+
+    def _score(self, situation: Situation) -> tuple[Floats, Floats]:
+        """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,)."""
+        vector, context = self._columns.vector, situation.context
+        x = np.array([vector(context, features) for features in situation.actions()])
+        rows = [self._arms.get(arm, -1) for arm in situation.ids]
+        if rows == list(range(len(self._arms))):
+            mean, cov = self._mean, self._cov
+        else:
+            mean, cov = self._gather(np.array(rows))
+        variance = (np.matmul(cov, x[:, :, None])[:, :, 0] * x).sum(axis=1)
+        return (mean * x).sum(axis=1), np.sqrt(np.maximum(variance, 0.0) * self._noise())
+
+    def _gather(self, rows: Any) -> tuple[Floats, Floats]:  # noqa: ANN401  # an index array
+        """Pick the rows' regressions; -1 stands for an action that was never learned, which has the prior."""
+        d = len(self._columns)
+        mean = np.vstack([self._mean, np.zeros((1, d))])
+        cov = np.concatenate([self._cov, self.config.prior_variance * np.eye(d)[None]])
+        return mean[rows], cov[rows]
+
+    def _noise(self) -> float:
+        """Return the posterior estimate of sigma^2 (inverse-gamma rate over shape)."""
+        return (_NOISE_RATE + self._squares / 2) / (_NOISE_SHAPE + self._observed / 2)
+
+    def _make_room(self, situation: Situation, arm: int) -> None:
+        before, prior = len(self._columns), self.config.prior_variance
+        self._columns.add(situation.context, situation.action(arm))
+        new = len(self._columns) - before
+        if new:
+            self._mean = np.pad(self._mean, ((0, 0), (0, new)))
+            self._cov = np.pad(self._cov, ((0, 0), (0, new), (0, new)))
+            fresh = np.arange(before, before + new)
+            self._cov[:, fresh, fresh] = prior
+        if situation.ids[arm] not in self._arms and len(self._arms) < self.config.max_actions:
+            self._arms[situation.ids[arm]] = len(self._arms)
+            d = len(self._columns)
+            self._mean = np.concatenate([self._mean, np.zeros((1, d))])
+            self._cov = np.concatenate([self._cov, prior * np.eye(d)[None]])
+
+
+class LinearTs(_LinearGaussian):
+    """Thompson Sampling: each frozen draw picks its best action; the distribution is how often each is picked."""
+
+    kind: ClassVar[str] = "linear_ts"
+    config_type: ClassVar[type[msgspec.Struct]] = LinearTsConfig
+
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:
+        """Draw each action's expected reward from its posterior; disjoint actions are independent."""
+        mean, deviation = self._score(situation)
+        noise = frozen().standard_normal((self.config.draws, len(mean)))
+        noise *= deviation * self.config.scale
+        noise += mean
+        return Draws(noise, mean)
+
+
+class LinearUcb(_LinearGaussian):
+    """Upper confidence bounds: the highest mean plus `alpha` deviations is chosen."""
+
+    kind: ClassVar[str] = "linear_ucb"
+    config_type: ClassVar[type[msgspec.Struct]] = LinearUcbConfig
+
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
+        """Score each action by its upper confidence bound."""
+        mean, deviation = self._score(situation)
+        return Index(mean + self.config.alpha * deviation, mean)

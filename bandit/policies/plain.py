@@ -1,0 +1,70 @@
+"""Policies without a model: uniform, and one fixed action."""
+
+from typing import ClassVar, Self
+
+import msgspec
+import numpy as np
+
+from bandit.policies.base import Belief, Frozen, Pmf
+from bandit.policies.situation import Situation
+
+
+class UniformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set."""
+
+
+class FixedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`action` is the id to choose."""
+
+    action: str
+
+
+class _Stateless:
+    """A policy that learns nothing."""
+
+    def __init__(self, config: msgspec.Struct) -> None:
+        self.config = config
+
+    @classmethod
+    def create(cls, config: msgspec.Struct) -> Self:
+        """Make the policy."""
+        return cls(config)
+
+    @classmethod
+    def load(cls, config: msgspec.Struct, state: bytes) -> Self:  # noqa: ARG003  # there is no state
+        """Make the policy; there is no state to read."""
+        return cls(config)
+
+    def dump(self) -> bytes:
+        """Return the empty state."""
+        return b""
+
+    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:
+        """Learn nothing."""
+
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+        """Correct nothing."""
+
+
+class Uniform(_Stateless):
+    """Every eligible action with the same probability."""
+
+    kind: ClassVar[str] = "uniform"
+    config_type: ClassVar[type[msgspec.Struct]] = UniformConfig
+
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
+        """Return the uniform distribution."""
+        count = len(situation.ids)
+        return Pmf(np.full(count, 1 / count))
+
+
+class Fixed(_Stateless):
+    """Always the configured action; even among the eligible ones where it is not eligible."""
+
+    kind: ClassVar[str] = "fixed"
+    config_type: ClassVar[type[msgspec.Struct]] = FixedConfig
+    config: FixedConfig
+
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
+        """Return probability 1 for the configured action."""
+        return Pmf(np.array([float(arm == self.config.action) for arm in situation.ids]))

@@ -1,0 +1,1 @@
+"""The service: one process that decides, keeps the ledger and learns, without knowing HTTP."""

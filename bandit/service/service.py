@@ -1,0 +1,215 @@
+"""The service's operations, one method each; a method returns when its effect is on disk."""
+
+import asyncio
+import functools
+import logging
+import secrets
+from collections.abc import Callable
+
+import msgspec
+
+from bandit.decide import DecisionRequest, decide
+from bandit.learn.checkpoints import line_name
+from bandit.service import views
+from bandit.service.runtime import LoopRuntime
+from bandit.settings import LoopConfig
+from store.errors import Conflict, HoneyguideError, NotFound
+from store.ledger.join import Recorded, drop_early, expire, record_decision, record_reward
+from store.log.group_commit import GroupCommit
+from store.ports import Store, Transaction
+from store.records import Clock, LoopRecord, Reward
+
+_log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+"""How often expiry looks for what is due; the shortest window is 0.1 s."""
+EXPIRE_AT_ONCE = 500
+
+
+def new_id(clock: Clock) -> str:
+    """Return a fresh id: the time first, so that ids enter the index in order, then 80 random bits."""
+    return f"{clock() // 1000:012x}{secrets.token_hex(10)}"
+
+
+class Service:
+    """Decides, keeps the ledger and learns, for every loop of one store.
+
+    Make it inside a running event loop, `await start()`, and `await close()` in the end.
+    """
+
+    def __init__(self, store: Store, clock: Clock, make_id: Callable[[Clock], str] = new_id) -> None:
+        self._store = store
+        self._clock = clock
+        self._make_id = make_id
+        self._commit = GroupCommit(store)
+        self._loops: dict[str, LoopRuntime] = {}
+        self._changing = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open every loop at its last checkpoint, close what fell due meanwhile, and learn what is new in the log."""
+        for record in self._store.loops():
+            self._loops[record.name] = self._runtime(record)
+        await self._expire()
+        for runtime in self._loops.values():
+            await runtime.wait_learned(self._store.log_position(runtime.name), timeout_s=3600)
+        self._tasks = [asyncio.create_task(self._tick(), name="expire")]
+
+    async def close(self) -> None:
+        """Store every loop's state and stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for runtime in self._loops.values():
+            await runtime.close()
+        await self._commit.close()
+
+    async def put_loop(self, name: str, config: LoopConfig, if_match: int | None) -> tuple[views.LoopView, bool]:
+        """Create or replace a loop; returns it and whether it is new.
+
+        Raises `Conflict` when `if_match` is not the loop's revision, `InvalidInput` for a bad name.
+        """
+        async with self._changing:
+            old = self._loops.get(views.check_loop_name(name))
+            _check_revision(name, old, if_match)
+            record = LoopRecord(
+                name=name,
+                config=msgspec.json.encode(config),
+                secret=old.record.secret if old else secrets.token_bytes(32),
+                revision=old.record.revision + 1 if old else 1,
+                updated_at=self._clock(),
+            )
+            await self._commit.submit(functools.partial(_put_loop, record=record))
+            if old:
+                old.apply(record)
+            else:
+                self._loops[name] = self._runtime(record)
+        return self.loop(name), old is None
+
+    def loop(self, name: str) -> views.LoopView:
+        """Return a loop and its config."""
+        runtime = self._find(name)
+        record, config = runtime.record, runtime.config
+        at = views.instant(record.updated_at)
+        return views.LoopView(name, config, line_name(config), record.revision, at)
+
+    def loops(self) -> list[views.LoopView]:
+        """Return all loops by name."""
+        return [self.loop(name) for name in sorted(self._loops)]
+
+    async def decide(self, name: str, request: DecisionRequest, body: bytes) -> Recorded:
+        """Decide; returns when the decision is on disk. A repeated id gets the stored decision."""
+        runtime = self._find(name)
+        decision_id = request.decision_id or self._make_id(self._clock)
+        decision = decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock())
+        recorded = await self._commit.submit(
+            functools.partial(
+                record_decision,
+                decision=decision,
+                rules=runtime.config.reward,
+                known_id=request.decision_id is not None,
+            )
+        )
+        if request.decision_id is not None:
+            runtime.wake()  # a reward may have waited for it
+        return recorded
+
+    async def reward(self, name: str, request: views.RewardRequest) -> views.RewardAnswer:
+        """Take a reward; returns when it is on disk, with what became of it."""
+        runtime = self._find(name)
+        runtime.config.reward.check("value", request.value)
+        now = self._clock()
+        reward = Reward(
+            loop=name,
+            decision_id=request.decision_id,
+            value=request.value,
+            received_at=now,
+            occurred_at=now if request.occurred_at is None else views.microseconds(request.occurred_at),
+            reward_id=request.reward_id,
+            slot=request.slot,
+            component=request.component,
+        )
+        receipt = await self._commit.submit(
+            functools.partial(record_reward, reward=reward, rules=runtime.config.reward)
+        )
+        runtime.wake()
+        return views.RewardAnswer("accepted", receipt.duplicate, receipt.late, receipt.early)
+
+    def decision(self, name: str, decision_id: str) -> views.DecisionView:
+        """Explain a decision."""
+        self._find(name)
+        decision = self._store.decision(name, decision_id)
+        if decision is None:
+            raise NotFound(f"loop {name!r} has no decision {decision_id!r}: check the id, or the loop it belongs to")
+        rewards = self._store.rewards(name, decision_id)
+        return views.decision_view(decision, rewards, self._store.outcomes(name, decision_id))
+
+    async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> views.StatusView:
+        """Say whether the loop is learning, at the latest after `timeout_s` once `learned_through` is reached."""
+        runtime = self._find(name)
+        if learned_through > runtime.learner.position:
+            await runtime.wait_learned(learned_through, timeout_s)
+        counts = self._store.counts(name)
+        return views.StatusView(
+            loop=name,
+            decisions=counts.decisions,
+            rewards=counts.rewards,
+            reward_counts=views.reward_counts(counts),
+            outcomes={kind: getattr(counts, kind) for kind in ("rewarded", "expired", "corrected")},
+            log_position=self._store.log_position(name),
+            learned_through=runtime.learner.position,
+            model_version=runtime.learner.model_version,
+            checkpoint=runtime.checkpoint,
+            learning_error=runtime.learning_error,
+            fallbacks=counts.fallbacks,
+            exploration=views.exploration_view(runtime.config, counts),
+        )
+
+    async def check_writable(self) -> None:
+        """Return when an empty transaction has gone through; raises `NotStored` if it does not."""
+        await self._commit.submit(lambda tx: None)  # noqa: ARG005  # an operation that does nothing
+
+    def _find(self, name: str) -> LoopRuntime:
+        runtime = self._loops.get(name)
+        if runtime is None:
+            raise NotFound(f"there is no loop {name!r}: make it with PUT /v1/loops/{name}")
+        return runtime
+
+    def _runtime(self, record: LoopRecord) -> LoopRuntime:
+        return LoopRuntime(record, self._store, self._commit, self._clock)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._expire()
+                await self._drop_early()
+            except HoneyguideError as error:
+                _log.warning("expiry will try again: %s", error)
+
+    async def _expire(self) -> None:
+        rules_of = {name: runtime.config.reward for name, runtime in self._loops.items()}.__getitem__
+        while self._store.anything_due(now := self._clock()):
+            operation = functools.partial(expire, now=now, rules_of=rules_of, limit=EXPIRE_AT_ONCE)
+            for loop in {outcome.loop for outcome in await self._commit.submit(operation)}:
+                self._loops[loop].wake()
+
+    async def _drop_early(self) -> None:
+        for name, runtime in self._loops.items():
+            before = self._clock() - runtime.config.reward.due(0)
+            if self._store.anything_waiting(name, before):
+                operation = functools.partial(drop_early, loop=name, before=before, limit=EXPIRE_AT_ONCE)
+                await self._commit.submit(operation)
+
+
+def _put_loop(tx: Transaction, record: LoopRecord) -> None:
+    tx.put_loop(record)
+
+
+def _check_revision(name: str, old: LoopRuntime | None, if_match: int | None) -> None:
+    revision = old.record.revision if old else None
+    if if_match is not None and if_match != revision:
+        raise Conflict(
+            f"If-Match is {if_match}, but loop {name!r} is at revision {revision}: "
+            "GET it, look at what changed, and PUT with its ETag"
+        )

@@ -1,0 +1,249 @@
+"""What the service takes and answers, as the public contract spells it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from bandit.settings import LoopConfig
+from store.errors import InvalidInput
+from store.records import Counts, Decision, Outcome, Reward, Slot
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def instant(at: int) -> str:
+    """Write microseconds since 1970 as RFC 3339 in UTC."""
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def microseconds(moment: datetime) -> int:
+    """Read a time; one without a zone is UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def check_loop_name(name: str) -> str:
+    """Return the name, or refuse it."""
+    if not _LOOP_NAME.fullmatch(name):
+        raise InvalidInput(
+            f"loop name {name!r} is not allowed: use 1 to 100 letters, digits, '.', '_', '-', not a sign first"
+        )
+    return name
+
+
+class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST …/rewards`."""
+
+    decision_id: str
+    value: float
+    reward_id: str | None = None
+    slot: int | None = None
+    component: str | None = None
+    occurred_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.component is not None:
+            raise InvalidInput(
+                f"component is {self.component!r}, but the loop declares no reward.components: leave it out"
+            )
+
+
+class RewardAnswer(msgspec.Struct, frozen=True):
+    """The answer to a reward that is on disk."""
+
+    status: Literal["accepted"]
+    duplicate: bool
+    late: bool
+    early: bool
+
+
+class DecisionAnswer(msgspec.Struct, frozen=True):
+    """The answer to a decision request."""
+
+    decision_id: str
+    ranking: list[Slot]
+    slate_propensity: float
+    policy: str
+    model_version: str
+    component: str
+    fallback: str | None
+    at: str
+
+
+class Probability(msgspec.Struct, frozen=True):
+    """An eligible action and the probability that the first slot was sampled with."""
+
+    action: str
+    propensity: float
+
+
+class RewardView(msgspec.Struct, frozen=True):
+    """A reward as the ledger holds it; `status` says what became of it."""
+
+    reward_id: str | None
+    value: float
+    slot: int | None
+    status: str
+    occurred_at: str
+    received_at: str
+
+
+class OutcomeView(msgspec.Struct, frozen=True):
+    """What a decision was settled with, newest entry of the outcome log."""
+
+    kind: str
+    value: float
+    position: int
+    at: str
+
+
+class DecisionView(msgspec.Struct, frozen=True):
+    """A decision explained: what was asked, what could have been answered, what was, and what came of it."""
+
+    decision_id: str
+    at: str
+    due: str
+    context: dict[str, Any]
+    actions: list[dict[str, Any]]
+    distribution: list[Probability]
+    predicted_rewards: list[float] | None
+    ranking: list[Slot]
+    slots: list[Slot]
+    slate_propensity: float
+    rewards: list[RewardView]
+    outcome: OutcomeView | None
+    policy: str
+    model_version: str
+    component: str
+    fallback: str | None
+    trace: list[str]
+
+
+class LoopView(msgspec.Struct, frozen=True):
+    """A loop and its whole config, defaults included; `line` names what it learns with."""
+
+    loop: str
+    config: LoopConfig
+    line: str
+    revision: int
+    updated_at: str
+
+
+class RewardCounts(msgspec.Struct, frozen=True):
+    """What became of rewards: not counted again, before their decision, after the window, behind another, given up."""
+
+    duplicate: int
+    early: int
+    waiting: int
+    late: int
+    extra: int
+    dropped: int
+
+
+class ExplorationView(msgspec.Struct, frozen=True):
+    """How much a loop may explore and how much it did: the mean probability off the greedy action, and the share."""
+
+    mode: str
+    cap: float
+    floor: float
+    expected: float | None
+    realised: float | None
+    budget: None
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """Is the loop learning? `learned_through` follows `log_position`, the newest outcome on disk."""
+
+    loop: str
+    decisions: int
+    rewards: int
+    reward_counts: RewardCounts
+    outcomes: dict[str, int]
+    log_position: int
+    learned_through: int
+    model_version: str
+    checkpoint: int | None
+    learning_error: str | None
+    fallbacks: int
+    exploration: ExplorationView
+
+
+def decision_answer(decision: Decision) -> DecisionAnswer:
+    """Return what the caller of a decision gets."""
+    return DecisionAnswer(
+        decision.decision_id,
+        decision.ranking,
+        decision.slate_propensity,
+        decision.policy,
+        decision.model_version,
+        decision.component,
+        decision.fallback,
+        instant(decision.at),
+    )
+
+
+def decision_view(decision: Decision, rewards: list[Reward], outcomes: list[Outcome]) -> DecisionView:
+    """Return all that is known of a decision."""
+    request = msgspec.json.decode(decision.request)
+    return DecisionView(
+        decision_id=decision.decision_id,
+        at=instant(decision.at),
+        due=instant(decision.due),
+        context=request.get("context", {}),
+        actions=request["actions"],
+        distribution=[Probability(*pair) for pair in zip(decision.actions, decision.propensities, strict=True)],
+        predicted_rewards=decision.predicted,
+        ranking=decision.ranking,
+        slots=decision.ranking,
+        slate_propensity=decision.slate_propensity,
+        rewards=[_reward_view(reward) for reward in rewards],
+        outcome=_outcome_view(outcomes[-1]) if outcomes else None,
+        policy=decision.policy,
+        model_version=decision.model_version,
+        component=decision.component,
+        fallback=decision.fallback,
+        trace=decision.trace,
+    )
+
+
+def reward_counts(counts: Counts) -> RewardCounts:
+    """Pick the counts of rewards."""
+    return RewardCounts(
+        duplicate=counts.duplicate_rewards,
+        early=counts.early_rewards,
+        waiting=counts.waiting_rewards,
+        late=counts.late_rewards,
+        extra=counts.extra_rewards,
+        dropped=counts.dropped_rewards,
+    )
+
+
+def exploration_view(config: LoopConfig, counts: Counts) -> ExplorationView:
+    """Return the loop's exploration, allowed and spent."""
+    n = counts.decisions
+    return ExplorationView(
+        mode=config.exploration.mode,
+        cap=config.exploration.cap,
+        floor=config.exploration.floor,
+        expected=counts.expected_exploration / n if n else None,
+        realised=counts.explored / n if n else None,
+        budget=config.exploration.budget,
+    )
+
+
+def _reward_view(reward: Reward) -> RewardView:
+    return RewardView(
+        reward_id=reward.reward_id,
+        value=reward.value,
+        slot=reward.slot,
+        status=reward.status,
+        occurred_at=instant(reward.occurred_at),
+        received_at=instant(reward.received_at),
+    )
+
+
+def _outcome_view(outcome: Outcome) -> OutcomeView:
+    return OutcomeView(outcome.kind, outcome.value, outcome.position, instant(outcome.at))

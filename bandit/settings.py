@@ -1,0 +1,77 @@
+"""A loop's config: what `PUT /v1/loops/{loop}` takes, whole; unknown keys and parts not built yet are refused."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from bandit.exploration import ExplorationConfig
+from bandit.policies.catalogue import policy_config, policy_type
+from store.errors import InvalidInput
+from store.records import RewardRules
+
+
+class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When outcomes are learned: after each interaction, once the reward or the end of its window is there."""
+
+    mode: Literal["interaction"] = "interaction"
+    delay: Literal["wait"] = "wait"
+    decay: None = None
+    release: Literal["auto"] = "auto"
+
+
+class FeatureConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which feature service serves a loop; none yet, features come with the request."""
+
+    service: None = None
+
+
+class HoldoutConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The share of decisions that the baseline serves; 0 for now."""
+
+    share: Literal[0] = 0
+
+
+class FallbackConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who decides when the policy cannot: every eligible action alike, or the caller's first choice."""
+
+    kind: Literal["uniform", "baseline"] = "uniform"
+
+
+class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole config of a loop. `policy` is checked by the policy's own kind, and kept with its defaults."""
+
+    policy: dict[str, Any] = msgspec.field(default_factory=lambda: {"kind": "linear_ts"})
+    reward: RewardRules = RewardRules()
+    exploration: ExplorationConfig = ExplorationConfig()
+    guards: tuple[()] = ()
+    learning: LearningConfig = LearningConfig()
+    features: FeatureConfig = FeatureConfig()
+    holdout: HoldoutConfig = HoldoutConfig()
+    fallback: FallbackConfig = FallbackConfig()
+
+    def __post_init__(self) -> None:
+        settings = msgspec.to_builtins(policy_config(self.policy))
+        # Frozen for everyone else: the defaults are written out once, so that two configs that mean the same are equal.
+        msgspec.structs.force_setattr(self, "policy", {"kind": policy_type(self.policy).kind, **settings})
+
+
+def read_config(body: bytes) -> LoopConfig:
+    """Read a config from JSON.
+
+    Raises:
+        InvalidInput: for an unknown key, a wrong type or a broken rule, named with its path.
+
+    """
+    try:
+        return msgspec.json.decode(body, type=LoopConfig)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: msgspec.ValidationError) -> InvalidInput:
+    if isinstance(error.__cause__, InvalidInput):
+        return error.__cause__
+    return InvalidInput(
+        f"{error}; keys and values are listed in the reference page on loop configuration, "
+        "where what is not built yet accepts its default only"
+    )

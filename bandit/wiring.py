@@ -1,0 +1,47 @@
+"""The composition root: the one place that makes adapters and hands them to who needs them."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
+
+from bandit.api.app import create_app
+from bandit.service.service import Service
+from store.log.folder_lock import lock_folder
+from store.log.sqlite import SqliteStore
+
+
+def system_clock() -> int:
+    """Return the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+@contextmanager
+def open_app(folder: Path) -> Iterator[FastAPI]:
+    """Lock a data folder, open its store and yield the application over it.
+
+    Raises `StoreUnusable` when another server holds the folder or its file cannot be used.
+    """
+    lock = lock_folder(folder)
+    try:
+        store = SqliteStore(folder)
+        try:
+            yield create_app(lambda: Service(store, system_clock))
+        finally:
+            store.close()
+    finally:
+        lock.release()
+
+
+def serve(app: FastAPI, *, host: str, port: int) -> None:
+    """Serve the application until a signal stops it."""
+    # The writer thread and the event loop hand the interpreter to each other thousands of times a second.
+    sys.setswitchinterval(0.001)
+    # One thread: small matrices gain nothing from more, and results must not depend on how many there are.
+    with threadpool_limits(limits=1):
+        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)

@@ -1,0 +1,165 @@
+"""A `Store` in memory: for tests, simulations and as the readable definition of what the port means."""
+
+import bisect
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from store.errors import HoneyguideError
+from store.ports import Operation
+from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+
+Key = tuple[str, str]
+
+
+class _State:
+    """Everything that is stored; copied whole to make a batch all-or-nothing."""
+
+    def __init__(self) -> None:
+        self.loops: dict[str, LoopRecord] = {}
+        self.decisions: dict[Key, Decision] = {}
+        self.log: list[Decision] = []
+        self.open: list[tuple[int, int, Decision]] = []
+        self.rewards: list[Reward] = []
+        self.outcomes: dict[str, list[tuple[Outcome, Decision]]] = defaultdict(list)
+        self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
+        self.counts: dict[str, Counts] = defaultdict(Counts)
+
+    def copy(self) -> "_State":
+        new = _State()
+        for name in ("loops", "decisions", "log", "open", "rewards"):
+            setattr(new, name, getattr(self, name).copy())
+        new.counts.update(self.counts)
+        new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
+        new.checkpoints.update({k: v.copy() for k, v in self.checkpoints.items()})
+        return new
+
+
+class _MemoryTransaction:
+    """The `Transaction` port over a `_State`."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        return self._state.decisions.get((loop, decision_id))
+
+    def add_decision(self, decision: Decision) -> Decision:
+        stored = msgspec.structs.replace(decision, position=len(self._state.log) + 1)
+        self._state.decisions[stored.loop, stored.decision_id] = stored
+        self._state.log.append(stored)
+        bisect.insort(self._state.open, (stored.due, stored.position, stored), key=lambda entry: entry[:2])
+        return stored
+
+    def close(self, decision: Decision) -> None:
+        self._state.open = [entry for entry in self._state.open if entry[1] != decision.position]
+
+    def due(self, now: int, limit: int) -> list[Decision]:
+        return [decision for due, _, decision in self._state.open if due <= now][:limit]
+
+    def has_reward(self, loop: str, reward_id: str) -> bool:
+        return any(r.loop == loop and r.reward_id == reward_id for r in self._state.rewards)
+
+    def add_reward(self, reward: Reward) -> None:
+        self._state.rewards.append(reward)
+
+    def early(self, loop: str, decision_id: str) -> list[Reward]:
+        return [r for r in self._state.rewards if _waits(r, loop) and r.decision_id == decision_id]
+
+    def early_before(self, loop: str, received_at: int, limit: int) -> list[Reward]:
+        waiting = [r for r in self._state.rewards if _waits(r, loop) and r.received_at <= received_at]
+        return sorted(waiting, key=lambda r: r.received_at)[:limit]
+
+    def settle_early(self, reward: Reward) -> None:
+        waiting = msgspec.structs.replace(reward, status="early")
+        self._state.rewards[self._state.rewards.index(waiting)] = reward
+
+    def latest_outcome(self, decision: Decision) -> Outcome | None:
+        entries = self._state.outcomes[decision.loop]
+        return next((o for o, _ in reversed(entries) if o.decision_id == decision.decision_id), None)
+
+    def add_outcome(self, decision: Decision, outcome: Outcome) -> Outcome:
+        entries = self._state.outcomes[outcome.loop]
+        stored = msgspec.structs.replace(outcome, position=len(entries) + 1)
+        entries.append((stored, decision))
+        return stored
+
+    def count(self, loop: str, **by: float) -> None:
+        counts = self._state.counts[loop]
+        changed = {name: getattr(counts, name) + amount for name, amount in by.items()}
+        self._state.counts[loop] = msgspec.structs.replace(counts, **changed)
+
+    def put_loop(self, record: LoopRecord) -> None:
+        self._state.loops[record.name] = record
+
+    def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
+        kept = [*self._state.checkpoints[checkpoint.loop, checkpoint.line], checkpoint]
+        unique = {c.position: c for c in kept}
+        newest = sorted(unique.values(), key=lambda c: -c.position)
+        self._state.checkpoints[checkpoint.loop, checkpoint.line] = newest[:keep]
+
+
+class MemoryStore:
+    """The `Store` port in memory; a batch copies the whole state, so it is for small data."""
+
+    def __init__(self) -> None:
+        self._state = _State()
+
+    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
+        state = self._state.copy()
+        results = [_run(operation, _MemoryTransaction(state)) for operation in operations]
+        self._state = state
+        return results
+
+    def loops(self) -> list[LoopRecord]:
+        return [self._state.loops[name] for name in sorted(self._state.loops)]
+
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        return self._state.decisions.get((loop, decision_id))
+
+    def rewards(self, loop: str, decision_id: str) -> list[Reward]:
+        return [r for r in self._state.rewards if (r.loop, r.decision_id) == (loop, decision_id)]
+
+    def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
+        return [o for o, _ in self._state.outcomes[loop] if o.decision_id == decision_id]
+
+    def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
+        rows = [d for d in self._state.log if d.loop == loop and since <= d.at < until and d.position > after]
+        latest = {o.decision_id: o for o, _ in self._state.outcomes[loop]}
+        return [Logged(d, latest.get(d.decision_id)) for d in rows[:limit]]
+
+    def first_open(self, loop: str) -> int | None:
+        return min((position for _, position, d in self._state.open if d.loop == loop), default=None)
+
+    def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
+        return [Example(*entry) for entry in self._state.outcomes[loop][after : after + limit]]
+
+    def log_position(self, loop: str) -> int:
+        return len(self._state.outcomes[loop])
+
+    def anything_due(self, now: int) -> bool:
+        return bool(self._state.open) and self._state.open[0][0] <= now
+
+    def anything_waiting(self, loop: str, received_at: int) -> bool:
+        return any(_waits(r, loop) and r.received_at <= received_at for r in self._state.rewards)
+
+    def counts(self, loop: str) -> Counts:
+        return self._state.counts[loop]
+
+    def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
+        yield from self._state.checkpoints[loop, line]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _waits(reward: Reward, loop: str) -> bool:
+    return reward.status == "early" and reward.loop == loop
+
+
+def _run(operation: Operation[object], tx: _MemoryTransaction) -> object:
+    try:
+        return operation(tx)
+    except HoneyguideError as error:
+        return error

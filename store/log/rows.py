@@ -1,0 +1,124 @@
+"""Rows to records and back; each record is made in exactly one function."""
+
+from typing import Any
+
+import msgspec
+
+from store.records import Checkpoint, Decision, LoopRecord, Outcome, Reward, Slot
+
+Row = tuple[Any, ...]
+
+DECISION = "d.position, d.decision_id, d.at, d.due, d.request, d.answer"
+REWARD = "r.decision_id, r.reward_id, r.value, r.slot, r.component, r.occurred_at, r.received_at, r.status"
+OUTCOME = "o.position, d.decision_id, o.kind, o.value, o.at, o.slot, o.previous"
+
+
+class _Answer(msgspec.Struct, array_like=True, frozen=True):
+    """The part of a decision that no query needs, packed."""
+
+    actions: list[str]
+    propensities: list[float]
+    predicted: list[float] | None
+    ranking: list[tuple[str, float, bool, str | None]]
+    policy: str
+    model_version: str
+    component: str
+    fallback: str | None
+    trace: list[str]
+    exploration: float
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Answer).decode
+
+
+def decision_row(loop_id: int, d: Decision) -> Row:
+    """Flatten a decision for `INSERT INTO decisions`."""
+    answer = _Answer(
+        d.actions,
+        d.propensities,
+        d.predicted,
+        [(s.action, s.propensity, s.explored, s.reason) for s in d.ranking],
+        d.policy,
+        d.model_version,
+        d.component,
+        d.fallback,
+        d.trace,
+        d.exploration,
+    )
+    return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
+
+
+def decision(loop: str, row: Row) -> Decision:
+    """Read a decision from a row of the `DECISION` columns."""
+    position, decision_id, at, due, request, answer = row
+    a = _decode(answer)
+    return Decision(
+        loop=loop,
+        decision_id=decision_id,
+        at=at,
+        due=due,
+        request=request,
+        actions=a.actions,
+        propensities=a.propensities,
+        predicted=a.predicted,
+        ranking=[Slot(*slot) for slot in a.ranking],
+        policy=a.policy,
+        model_version=a.model_version,
+        component=a.component,
+        fallback=a.fallback,
+        trace=a.trace,
+        exploration=a.exploration,
+        position=position,
+    )
+
+
+def reward(loop: str, row: Row) -> Reward:
+    """Read a reward from a row of the `REWARD` columns."""
+    decision_id, reward_id, value, slot, component, occurred_at, received_at, status = row
+    return Reward(
+        loop=loop,
+        decision_id=decision_id,
+        reward_id=reward_id,
+        value=value,
+        slot=slot,
+        component=component,
+        occurred_at=occurred_at,
+        received_at=received_at,
+        status=status,
+    )
+
+
+def outcome(loop: str, row: Row) -> Outcome:
+    """Read an outcome from a row of the `OUTCOME` columns."""
+    position, decision_id, kind, value, at, slot, previous = row
+    return Outcome(
+        loop=loop,
+        position=position,
+        decision_id=decision_id,
+        kind=kind,
+        value=value,
+        at=at,
+        slot=slot,
+        previous=previous,
+    )
+
+
+def loop_record(row: Row) -> LoopRecord:
+    """Read a loop from `name, config, secret, revision, updated_at`."""
+    name, config, secret, revision, updated_at = row
+    return LoopRecord(name=name, config=config.encode(), secret=secret, revision=revision, updated_at=updated_at)
+
+
+def checkpoint(loop: str, row: Row) -> Checkpoint:
+    """Read a checkpoint from `line, position, state, digest, fingerprint, at`."""
+    line, position, state, digest, fingerprint, at = row
+    return Checkpoint(
+        loop=loop,
+        line=line,
+        position=position,
+        state=state,
+        digest=digest,
+        fingerprint=fingerprint,
+        at=at,
+    )

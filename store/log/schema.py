@@ -1,0 +1,54 @@
+"""The embedded store's tables, as migrations that run in order, each in one transaction with its record."""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("honeyguide")
+
+MIGRATION_NAMES = frozenset({"first_light"})
+"""Every migration that this program knows; `tests/store/test_schema.py` holds it against the ones registered."""
+
+APPLICATION_ID = 0x48474C47
+"""`PRAGMA application_id` of our files ("HGLG"), so that no other SQLite file is taken for one."""
+
+
+@migrations()
+def first_light(db: Database) -> None:
+    """Loops, the decision log, the reward ledger, the outcome log, checkpoints and running totals."""
+    for statement in _FIRST_LIGHT.split(";"):
+        db.execute(statement)
+
+
+_FIRST_LIGHT = """
+CREATE TABLE loops (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, config TEXT NOT NULL, secret BLOB NOT NULL,
+    revision INTEGER NOT NULL, updated_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE decisions (
+    position INTEGER PRIMARY KEY, loop INTEGER NOT NULL, decision_id TEXT NOT NULL, at INTEGER NOT NULL,
+    due INTEGER NOT NULL, request BLOB NOT NULL, answer BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX decisions_by_id ON decisions (loop, decision_id);
+CREATE TABLE open_decisions (
+    due INTEGER NOT NULL, position INTEGER NOT NULL, loop INTEGER NOT NULL, PRIMARY KEY (due, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rewards (
+    position INTEGER PRIMARY KEY, loop INTEGER NOT NULL, decision_id TEXT NOT NULL, reward_id TEXT,
+    value REAL NOT NULL, slot INTEGER, component TEXT, occurred_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
+    status TEXT NOT NULL
+) STRICT;
+CREATE INDEX rewards_by_decision ON rewards (loop, decision_id);
+CREATE UNIQUE INDEX rewards_by_id ON rewards (loop, reward_id) WHERE reward_id IS NOT NULL;
+CREATE INDEX rewards_waiting ON rewards (loop, received_at) WHERE status = 'early';
+CREATE TABLE outcomes (
+    loop INTEGER NOT NULL, position INTEGER NOT NULL, decision INTEGER NOT NULL, kind TEXT NOT NULL,
+    value REAL NOT NULL, at INTEGER NOT NULL, slot INTEGER, previous REAL, PRIMARY KEY (loop, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outcomes_by_decision ON outcomes (decision, position);
+CREATE TABLE checkpoints (
+    loop INTEGER NOT NULL, line TEXT NOT NULL, position INTEGER NOT NULL, state BLOB NOT NULL, digest TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (loop, line, position)
+) STRICT;
+CREATE TABLE counts (
+    loop INTEGER NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, PRIMARY KEY (loop, name)
+) STRICT, WITHOUT ROWID
+"""

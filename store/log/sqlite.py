@@ -1,0 +1,219 @@
+"""The embedded `Store`: one SQLite file, one writing connection, one reading connection.
+
+Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `write` returns.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+from sqlite_utils import Database
+
+from store.errors import HoneyguideError, NotStored, StoreUnusable
+from store.log import rows
+from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
+from store.log.sqlite_transaction import SqliteTransaction
+from store.ports import Operation
+from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+
+FILE_NAME = "honeyguide.db"
+_MAGIC = b"SQLite format 3\x00"
+
+
+class SqliteStore:
+    """The `Store` port over `<folder>/honeyguide.db`.
+
+    `write` may be called from one thread at a time, the reads from one other. With `read_only` nothing is created,
+    migrated or written; a running server's file may be read that way.
+
+    Raises `StoreUnusable` when the file is damaged, foreign, newer than this program, or missing when `read_only`.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        path = folder / FILE_NAME
+        existed = path.exists() and path.stat().st_size > 0
+        if existed:
+            check_file(path)
+        elif read_only:
+            raise StoreUnusable(f"{path} does not exist: name the data folder of a server with --data")
+        try:
+            if not read_only:
+                _prepare(path)
+            self._writer = None if read_only else _connect(path)
+            self._reader = _connect(path)
+            self._reader.execute("PRAGMA query_only = ON")
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnusable(f"{path} cannot be opened ({error}): {_WAY_OUT}") from error
+        self._loop_ids = _loop_ids(self._reader)
+
+    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
+        if self._writer is None:
+            raise NotStored("this store was opened to read only")
+        tx = SqliteTransaction(self._writer, self._loop_ids)
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            results = [_run(operation, tx) for operation in operations]
+            tx.flush()
+            self._writer.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if not isinstance(error, Exception):
+                raise
+            raise NotStored(f"nothing was written ({error}); send the request again") from error
+        return results
+
+    def loops(self) -> list[LoopRecord]:
+        found = self._reader.execute("SELECT name, config, secret, revision, updated_at FROM loops ORDER BY name")
+        return [rows.loop_record(row) for row in found]
+
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?"
+        row = self._query(loop, query, decision_id).fetchone()
+        return rows.decision(loop, row) if row else None
+
+    def rewards(self, loop: str, decision_id: str) -> list[Reward]:
+        query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND r.decision_id = ? ORDER BY r.position"
+        return [rows.reward(loop, row) for row in self._query(loop, query, decision_id)]
+
+    def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
+        query = (
+            f"SELECT {rows.OUTCOME} FROM decisions d JOIN outcomes o ON o.decision = d.position"
+            " WHERE d.loop = ? AND d.decision_id = ? ORDER BY o.position"
+        )
+        return [rows.outcome(loop, row) for row in self._query(loop, query, decision_id)]
+
+    def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
+        query = (
+            f"SELECT {rows.DECISION}, {rows.OUTCOME} FROM decisions d LEFT JOIN outcomes o ON o.loop = d.loop"
+            " AND o.position = (SELECT max(position) FROM outcomes WHERE decision = d.position)"
+            " WHERE d.loop = ? AND d.at >= ? AND d.at < ? AND d.position > ? ORDER BY d.position LIMIT ?"
+        )
+        width = rows.DECISION.count(",") + 1
+        found = self._query(loop, query, since, until, after, limit)
+        return [
+            Logged(rows.decision(loop, row[:width]), rows.outcome(loop, row[width:]) if row[width] else None)
+            for row in found
+        ]
+
+    def first_open(self, loop: str) -> int | None:
+        query = "SELECT min(position) FROM open_decisions WHERE loop = ?"
+        position: int | None = self._query(loop, query).fetchone()[0]
+        return position
+
+    def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
+        query = (
+            f"SELECT {rows.OUTCOME}, {rows.DECISION} FROM outcomes o JOIN decisions d ON d.position = o.decision"
+            " WHERE o.loop = ? AND o.position > ? ORDER BY o.position LIMIT ?"
+        )
+        width = rows.OUTCOME.count(",") + 1
+        found = self._query(loop, query, after, limit)
+        return [Example(rows.outcome(loop, row[:width]), rows.decision(loop, row[width:])) for row in found]
+
+    def log_position(self, loop: str) -> int:
+        query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"
+        position: int = self._query(loop, query).fetchone()[0]
+        return position
+
+    def anything_due(self, now: int) -> bool:
+        query = "SELECT 1 FROM open_decisions WHERE due <= ? LIMIT 1"
+        return self._reader.execute(query, (now,)).fetchone() is not None
+
+    def anything_waiting(self, loop: str, received_at: int) -> bool:
+        query = "SELECT 1 FROM rewards WHERE loop = ? AND status = 'early' AND received_at <= ? LIMIT 1"
+        return self._query(loop, query, received_at).fetchone() is not None
+
+    def counts(self, loop: str) -> Counts:
+        found = dict(self._query(loop, "SELECT name, value FROM counts WHERE loop = ?"))
+        return msgspec.convert(found, Counts, strict=False)
+
+    def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
+        query = (
+            "SELECT line, position, state, digest, fingerprint, at FROM checkpoints"
+            " WHERE loop = ? AND line = ? ORDER BY position DESC"
+        )
+        for row in self._query(loop, query, line):
+            yield rows.checkpoint(loop, row)
+
+    def close(self) -> None:
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _query(self, loop: str, query: str, *values: object) -> sqlite3.Cursor:
+        # An unknown loop has no id, and so no rows.
+        return self._reader.execute(query, (self._loop_ids.get(loop), *values))
+
+    def _roll_back(self) -> None:
+        if self._writer is not None and self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+            self._loop_ids = _loop_ids(self._writer)
+
+
+_WAY_OUT = (
+    "it was left as it is. Keep a copy of the folder, then restore a backup, "
+    "or try `sqlite3 honeyguide.db .recover`, or start on another folder with --data"
+)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that is damaged, foreign or newer than this program, without touching it.
+
+    Reads the whole file (`PRAGMA quick_check`). Raises `StoreUnusable`.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise StoreUnusable(f"{path} is damaged: it does not begin like a SQLite file; {_WAY_OUT}")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            _check_content(path, connection)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path} is damaged ({error}): {_WAY_OUT}") from error
+
+
+def _check_content(path: Path, connection: sqlite3.Connection) -> None:
+    finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise StoreUnusable(f"{path} is damaged ({' '.join(finding.split())}): {_WAY_OUT}")
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StoreUnusable(f"{path} is a SQLite file, but not one of Honeyguide's: name another folder with --data")
+    applied = {migration.name for migration in migrations.applied(Database(connection))}
+    unknown = applied - MIGRATION_NAMES
+    if unknown:
+        raise StoreUnusable(
+            f"{path} was written by a newer Honeyguide (migrations {', '.join(sorted(unknown))}): upgrade this program"
+        )
+
+
+def _prepare(path: Path) -> None:
+    connection = _connect(path)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    migrations.apply(Database(connection))
+    connection.close()
+    # A file whose name is not on disk is lost with the power, however well its content was synced.
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -65536")
+    return connection
+
+
+def _loop_ids(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, id FROM loops"))
+
+
+def _run(operation: Operation[object], tx: SqliteTransaction) -> object:
+    try:
+        return operation(tx)
+    except HoneyguideError as error:
+        return error

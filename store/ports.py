@@ -1,0 +1,109 @@
+"""The ports: what an adapter must offer. `tests/store/test_conformance.py` is their executable definition."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """What an operation may read and append inside one durable transaction. Reads see what it appended."""
+
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        """Return the decision, or None."""
+
+    def add_decision(self, decision: Decision) -> Decision:
+        """Append an open decision whose id is new; returned with its position."""
+
+    def close(self, decision: Decision) -> None:
+        """Take the decision from the open ones, so that it no longer falls due."""
+
+    def due(self, now: int, limit: int) -> list[Decision]:
+        """Return open decisions of all loops whose window closed at or before `now`, earliest first."""
+
+    def has_reward(self, loop: str, reward_id: str) -> bool:
+        """Say whether a reward with that id is stored."""
+
+    def add_reward(self, reward: Reward) -> None:
+        """Append a reward."""
+
+    def early(self, loop: str, decision_id: str) -> list[Reward]:
+        """Return the rewards that wait for this decision, oldest first."""
+
+    def early_before(self, loop: str, received_at: int, limit: int) -> list[Reward]:
+        """Return the loop's rewards that wait for a decision and came at or before that time, oldest first."""
+
+    def settle_early(self, reward: Reward) -> None:
+        """Replace the waiting status of an early reward by `reward.status`."""
+
+    def latest_outcome(self, decision: Decision) -> Outcome | None:
+        """Return the decision's newest entry in the outcome log, or None while it is open."""
+
+    def add_outcome(self, decision: Decision, outcome: Outcome) -> Outcome:
+        """Append to the loop's outcome log an entry for that decision; returned with the next position."""
+
+    def count(self, loop: str, **by: float) -> None:
+        """Add to the loop's counts, by field name of `Counts`."""
+
+    def put_loop(self, record: LoopRecord) -> None:
+        """Create or replace a loop."""
+
+    def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
+        """Store a checkpoint and drop all but the newest `keep` of its line."""
+
+
+Operation: TypeAlias = Callable[[Transaction], T]
+"""Something to do inside a transaction. A `HoneyguideError` that it raises before its first append is its own answer;
+any other error undoes the whole batch."""
+
+
+class Store(Protocol):
+    """A durable log of loops, decisions, rewards and outcomes, with one writer."""
+
+    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
+        """Run the operations in order in one transaction and make it durable before returning.
+
+        Returns one result per operation: its value, or the `HoneyguideError` that it raised.
+        Raises `NotStored` when nothing was written.
+        """
+
+    def loops(self) -> list[LoopRecord]:
+        """Return all loops by name."""
+
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        """Return the decision, or None."""
+
+    def rewards(self, loop: str, decision_id: str) -> list[Reward]:
+        """Return the decision's rewards in the order of arrival."""
+
+    def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
+        """Return the decision's outcomes in the order of the log."""
+
+    def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
+        """Return decisions with `since <= at < until` and position > `after`, in log order, as settled so far."""
+
+    def first_open(self, loop: str) -> int | None:
+        """Return the position of the oldest decision without an outcome, or None."""
+
+    def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
+        """Return outcomes with position > `after`, in order, each with its decision."""
+
+    def log_position(self, loop: str) -> int:
+        """Return the position of the newest durable outcome, 0 when there is none."""
+
+    def anything_due(self, now: int) -> bool:
+        """Say whether an open decision's window closed at or before `now`."""
+
+    def anything_waiting(self, loop: str, received_at: int) -> bool:
+        """Say whether a reward that came at or before that time still waits for its decision."""
+
+    def counts(self, loop: str) -> Counts:
+        """Return the loop's running totals."""
+
+    def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
+        """Yield the line's checkpoints, newest first."""
+
+    def close(self) -> None:
+        """Release files and connections."""

@@ -1,0 +1,238 @@
+"""The nouns that are written down: frozen values, validated when made.
+
+Times are integer microseconds since 1970-01-01 UTC. Ids are per loop.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+from store.errors import InvalidInput
+
+Clock: TypeAlias = Callable[[], int]
+"""Returns the current time in microseconds since 1970-01-01 UTC."""
+
+SECOND = 1_000_000
+MAX_ID_LENGTH = 256
+LARGEST = 1e15
+"""Larger features and rewards are refused: their squares, summed over a log, are more than float64 can count."""
+OutcomeKind: TypeAlias = Literal["rewarded", "expired", "corrected"]
+
+_SUM_TOLERANCE = 1e-9
+
+
+def check_id(what: str, value: str) -> None:
+    """Refuse an id that is empty or longer than 256 characters."""
+    if not 0 < len(value) <= MAX_ID_LENGTH:
+        raise InvalidInput(
+            f"{what} has {len(value)} characters; an id has 1 to {MAX_ID_LENGTH}: choose another or leave it out"
+        )
+
+
+class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A candidate: its id and its features (nested JSON of numbers, strings, booleans, numeric lists)."""
+
+    id: str
+    features: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        check_id("action id", self.id)
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """One position of a served ranking.
+
+    `propensity` is conditional on the slots above. `explored` says that the action is not the greedy one `g`.
+    `reason` names the cap or guard that decided the slot, or is null.
+    """
+
+    action: str
+    propensity: float
+    explored: bool
+    reason: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """One served ranking with the full distribution that its first slot was sampled from.
+
+    `request` is the body as it was sent, `actions` the eligible action ids in canonical (sorted) order,
+    `propensities` and `predicted` (the model's mean reward, or null) are aligned with them. `position` is the place
+    in the decision log (0 until it is appended). `due` is when the reward window closes. `exploration` is the
+    probability, fixed before the draw, that the first slot is not the greedy action; `trace` names the caps and guards
+    that acted.
+    """
+
+    loop: str
+    decision_id: str
+    at: int
+    due: int
+    request: bytes
+    actions: list[str]
+    propensities: list[float]
+    predicted: list[float] | None
+    ranking: list[Slot]
+    policy: str
+    model_version: str
+    component: str = "champion"
+    fallback: str | None = None
+    trace: list[str] = []
+    exploration: float = 0.0
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        check_id("decision_id", self.decision_id)
+        if not self.ranking or len(self.actions) != len(self.propensities):
+            raise InvalidInput("a decision needs a ranking and one propensity per eligible action")
+        total = math.fsum(self.propensities)
+        if min(self.propensities) < 0 or not abs(total - 1) <= _SUM_TOLERANCE:
+            raise InvalidInput(f"propensities sum to {total!r}; a distribution has none below 0 and sums to 1")
+        if self.due < self.at:
+            raise InvalidInput(f"the reward window closes at {self.due}, before the decision at {self.at}")
+
+    @property
+    def slate_propensity(self) -> float:
+        """The probability of the whole ranking: the product of its slots' conditional propensities."""
+        return math.prod(slot.propensity for slot in self.ranking)
+
+
+RewardStatus: TypeAlias = Literal["joined", "extra", "early", "late", "dropped"]
+
+
+class Reward(msgspec.Struct, frozen=True, kw_only=True):
+    """A number reported for a decision.
+
+    `occurred_at` is the caller's word for when it happened, `received_at` ours for when it arrived; the window is
+    judged by `received_at`. `status` says what became of it: `joined` closed or corrected its decision, `extra` came
+    after another had, `early` waits for its decision, `late` came after the window, `dropped` waited in vain.
+    """
+
+    loop: str
+    decision_id: str
+    value: float
+    received_at: int
+    occurred_at: int
+    reward_id: str | None = None
+    slot: int | None = None
+    component: str | None = None
+    status: RewardStatus = "joined"
+
+    def __post_init__(self) -> None:
+        check_id("decision_id", self.decision_id)
+        if self.reward_id is not None:
+            check_id("reward_id", self.reward_id)
+        if not abs(self.value) <= LARGEST:
+            raise InvalidInput(f"value is {self.value!r}; a reward is a finite number of at most 1e15: rescale it")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the outcome log, which learning is a fold over.
+
+    `position` counts from 1 within the loop without gaps. `previous` is the value that a `corrected` entry replaces.
+    `slot` is the rewarded position of the ranking, null for the whole slate.
+    """
+
+    loop: str
+    position: int
+    decision_id: str
+    kind: OutcomeKind
+    value: float
+    at: int
+    slot: int | None = None
+    previous: float | None = None
+
+
+class Example(msgspec.Struct, frozen=True):
+    """What a policy learns from: an outcome and the decision that it settles."""
+
+    outcome: Outcome
+    decision: Decision
+
+
+class Logged(msgspec.Struct, frozen=True):
+    """A decision and its newest outcome, or None while it is open."""
+
+    decision: Decision
+    outcome: Outcome | None
+
+
+class RewardRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a loop does with rewards; part of its config.
+
+    `window_s` seconds after a decision without a reward, `default` becomes its outcome. `aggregation` says how several
+    rewards make one value. A reward after the window is kept; with `late: "correct"` it also corrects the default as
+    long as it arrives within `correction_window_s`. A value outside `range` is refused.
+    """
+
+    window_s: Annotated[float, msgspec.Meta(ge=0.1, le=315_360_000)] = 600
+    default: float = 0
+    aggregation: Literal["first"] = "first"
+    range: tuple[float, float] | None = None
+    late: Literal["log", "correct"] = "correct"
+    correction_window_s: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 2_592_000
+    components: None = None
+
+    def __post_init__(self) -> None:
+        if not abs(self.default) <= LARGEST:
+            raise InvalidInput(f"reward.default is {self.default!r}; it must be a finite number of at most 1e15")
+        if self.range is not None:
+            self._check_range(*self.range)
+
+    def _check_range(self, low: float, high: float) -> None:
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise InvalidInput(f"reward.range is [{low!r}, {high!r}]; give two finite numbers, the lower first")
+        self.check("reward.default", self.default)
+
+    def check(self, what: str, value: float) -> None:
+        """Refuse a value outside the declared range."""
+        if self.range is not None and not self.range[0] <= value <= self.range[1]:
+            raise InvalidInput(
+                f"{what} is {value!r}, outside the loop's reward.range [{self.range[0]!r}, {self.range[1]!r}]: "
+                "send a value inside it, or widen the range with PUT"
+            )
+
+    def due(self, at: int) -> int:
+        """When the window of a decision made at `at` closes, in microseconds."""
+        return at + round(self.window_s * SECOND)
+
+
+class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop as stored: its config as JSON, the secret that seeds its randomness, and a revision for ETags."""
+
+    name: str
+    config: bytes
+    secret: bytes
+    revision: int
+    updated_at: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A line's state after folding the outcome log through `position`, with what is needed to trust it."""
+
+    loop: str
+    line: str
+    position: int
+    state: bytes
+    digest: str
+    fingerprint: str
+    at: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop's running totals; `expected_exploration` sums each decision's probability off the greedy action."""
+
+    decisions: int = 0
+    rewards: int = 0
+    duplicate_rewards: int = 0
+    early_rewards: int = 0
+    late_rewards: int = 0
+    extra_rewards: int = 0
+    dropped_rewards: int = 0
+    waiting_rewards: int = 0
+    rewarded: int = 0
+    expired: int = 0
+    corrected: int = 0
+    explored: int = 0
+    expected_exploration: float = 0.0
+    fallbacks: int = 0
