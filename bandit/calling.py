@@ -14,14 +14,16 @@ from typing import Any
 
 import httpx2
 
+from store.errors import HoneyguideError
+
 Json = dict[str, Any]
 
 # What may be sent again: the request never arrived, or its answer never did.
 _TRANSIENT = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.TimeoutException)
 
 
-class ClientError(Exception):
-    """The root of what a `Client` raises: `ApiError`, `UnreachableError`, `NotLearnedError`."""
+class ClientError(HoneyguideError):
+    """The root of what a `Client` raises: `ApiError`, `Unreachable`, `NotLearned`."""
 
 
 class ApiError(ClientError):
@@ -35,11 +37,11 @@ class ApiError(ClientError):
         self.problem = problem
 
 
-class UnreachableError(ClientError):
+class Unreachable(ClientError):
     """No answer came, after every retry."""
 
 
-class NotLearnedError(ClientError):
+class NotLearned(ClientError):
     """The learner did not reach the position that was waited for in time."""
 
 
@@ -90,7 +92,7 @@ class Caller:
         self._sleep = sleep
 
     def send(self, call: Call) -> Json:
-        """Return the JSON of the answer; raise `ApiError` or `UnreachableError`."""
+        """Return the JSON of the answer; raise `ApiError` or `Unreachable`."""
         attempt = 1
         while True:
             outcome = self._attempt(call)
@@ -160,8 +162,8 @@ def _refusal(response: httpx2.Response, problem: Json) -> ApiError:
     )
 
 
-def _unreachable(error: httpx2.TransportError, *, attempts: int) -> UnreachableError:
-    return UnreachableError(
+def _unreachable(error: httpx2.TransportError, *, attempts: int) -> Unreachable:
+    return Unreachable(
         f"{error.request.method} {error.request.url} got no answer after {attempts} attempt(s): "
         f"{str(error) or type(error).__name__}. Is the server running there (GET /readyz)?"
     )

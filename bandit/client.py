@@ -21,12 +21,12 @@ from bandit.calling import (
     Caller,
     ClientError,
     Json,
-    NotLearnedError,
+    NotLearned,
     Retries,
-    UnreachableError,
+    Unreachable,
 )
 
-__all__ = ["ApiError", "Client", "ClientError", "NotLearnedError", "Retries", "UnreachableError"]
+__all__ = ["ApiError", "Client", "ClientError", "NotLearned", "Retries", "Unreachable"]
 
 # A long poll ends before the 30 s after which the most impatient proxies cut a silent connection.
 _LONGEST_POLL_S = 25.0
@@ -38,7 +38,7 @@ class Client:
     `base_url` is the server's root (`http://127.0.0.1:8080`), without `/v1`. `timeout_s` bounds
     each attempt. `trust_env` lets HTTP_PROXY and its kin apply, as httpx2 does. Every method
     returns the JSON of the answer as it stands in the REST contract, and raises `ApiError` when the
-    server refuses or `UnreachableError` when none answers.
+    server refuses or `Unreachable` when none answers.
     """
 
     def __init__(
@@ -154,17 +154,18 @@ class Client:
         return self._caller.send(Call("GET", f"{_loop_path(loop)}/status"))
 
     def wait_learned(self, loop: str, *, timeout_s: float = 30.0) -> Json:
-        """Wait until everything in the log at the time of the call is learned; return the status.
+        """Wait until every outcome in the log at the time of the call is learned; return the status.
 
-        Raises `NotLearnedError` when `timeout_s` pass first.
+        Raises `NotLearned` when `timeout_s` pass first, or when the learner says that it cannot go on.
         """
         deadline = self._clock() + timeout_s
         status = self.status(loop)
         goal = status["log_position"]
         while status["learned_through"] < goal:
             left_s = deadline - self._clock()
-            if left_s <= 0:
-                raise NotLearnedError(_behind(loop, status, goal=goal, timeout_s=timeout_s))
+            # A loop that cannot learn answers long polls at once: without this look we would poll it hot.
+            if left_s <= 0 or status.get("learning_error"):
+                raise NotLearned(_behind(loop, status, goal=goal, timeout_s=timeout_s))
             status = self._poll(loop, goal=goal, poll_s=min(left_s, _LONGEST_POLL_S))
         return status
 
@@ -188,7 +189,7 @@ def _rfc3339(at: datetime) -> str:
 
 
 def _behind(loop: str, status: Json, *, goal: int, timeout_s: float) -> str:
-    return (
-        f"loop {loop!r} has learned through {status['learned_through']}, not yet {goal}, after "
-        f"{timeout_s:g} s. Wait longer, or look at GET /v1/loops/{loop}/status"
-    )
+    through = f"loop {loop!r} has learned through {status['learned_through']}, not yet {goal}"
+    if status.get("learning_error"):
+        return f"{through}, and stopped: {status['learning_error']}"
+    return f"{through}, after {timeout_s:g} s. Wait longer, or look at GET {_loop_path(loop)}/status"

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from ope.errors import InvalidRequest
-from ope.evaluate import Evaluation, evaluate_files
+from ope.evaluate import evaluate_files
+from ope.evaluation import Evaluation
 from ope.frames import Columns
 from ope.report.exact_json import report_as_json
 from ope.report.table import print_report

@@ -100,7 +100,7 @@ class Service:
     async def decide(self, name: str, request: DecisionRequest, body: bytes) -> Recorded:
         """Decide; returns when the decision is on disk. A repeated id gets the stored decision."""
         runtime = self._find(name)
-        decision_id = request.decision_id or self._make_id(self._clock)
+        decision_id = self._make_id(self._clock) if request.decision_id is None else request.decision_id
         decision = decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock())
         recorded = await self._commit.submit(
             functools.partial(

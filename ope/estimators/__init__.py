@@ -1,0 +1,1 @@
+"""Estimators: each reads `Sums` and gives a value and its gradient, nothing else."""

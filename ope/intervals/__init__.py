@@ -1,0 +1,1 @@
+"""Intervals: bounds around an estimate from its standard error."""

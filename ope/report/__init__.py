@@ -1,0 +1,1 @@
+"""Reports: an evaluation as exact JSON or as a table; computes nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from store.errors import HoneyguideError
+from store.errors import HoneyguideError, NotStored
 from store.ports import Operation
 from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
 
@@ -108,7 +108,10 @@ class MemoryStore:
 
     def write(self, operations: Sequence[Operation[object]]) -> list[object]:
         state = self._state.copy()
-        results = [_run(operation, _MemoryTransaction(state)) for operation in operations]
+        try:
+            results = [_run(operation, _MemoryTransaction(state)) for operation in operations]
+        except Exception as error:
+            raise NotStored(f"nothing was written ({error!r}); send the request again") from error
         self._state = state
         return results
 

@@ -61,7 +61,7 @@ class SqliteStore:
             self._roll_back()
             if not isinstance(error, Exception):
                 raise
-            raise NotStored(f"nothing was written ({error}); send the request again") from error
+            raise NotStored(f"nothing was written ({error!r}); send the request again") from error
         return results
 
     def loops(self) -> list[LoopRecord]:

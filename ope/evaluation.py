@@ -1,0 +1,29 @@
+"""What an evaluation answers, as frozen values; how it is printed lives in `ope.report`."""
+
+from dataclasses import dataclass
+
+from ope.diagnostics import Diagnostics
+
+OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One estimator's answer, in reward units; NaN where it is undefined."""
+
+    estimator: str
+    value: float
+    stderr: float
+    interval: tuple[float, float]
+    level: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the log says of one target policy; `notes` say in words what was left out, and why."""
+
+    n: int
+    estimates: tuple[Estimate, ...]
+    diagnostics: Diagnostics
+    notes: tuple[str, ...] = ()

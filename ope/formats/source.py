@@ -1,0 +1,26 @@
+"""What every log format is read into: a named frame; nothing here knows a policy or an estimator."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import narwhals as nw
+
+Frame: TypeAlias = nw.LazyFrame[Any] | nw.DataFrame[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One log, or one file of it.
+
+    `frame` holds the numeric columns as numbers (null where the text was not one); `raw` holds what
+    the file said, so that an error can quote it. The two are the same frame in typed formats.
+    """
+
+    name: str
+    frame: Frame
+    raw: Frame
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in the file's order."""
+        return self.frame.collect_schema().names()

@@ -1,0 +1,95 @@
+"""An evaluation as a table for the terminal; computes nothing."""
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ope.diagnostics import Diagnostics
+from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.report.exact_json import finite
+
+UNDEFINED = "–"
+LEGEND = (
+    "ess: rows that the estimate is worth; z: standard errors between the mean weight and 1; "
+    "off support: its mass on actions that the logger would never play"
+)
+
+
+def report_as_table(report: Mapping[str, Evaluation]) -> Group:
+    """Return a renderable: one table of estimates, then a line of diagnostics for each target."""
+    estimates = [estimate for one in report.values() for estimate in one.estimates]
+    table = Table(title=_title(report), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("policy", min_width=8, overflow="fold")
+    table.add_column("estimator")
+    for heading in ("value", "stderr", _interval_heading(estimates)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, evaluation in report.items():
+        _add_rows(table, _policy(name), evaluation)
+    return Group(table, _diagnostics_table(report), *_notes(report))
+
+
+def print_report(report: Mapping[str, Evaluation], console: Console) -> None:
+    """Print the table on the console."""
+    console.print(report_as_table(report))
+
+
+def number(value: float | None) -> str:
+    """Return a number to four significant digits, a dash for what is undefined."""
+    shown = None if value is None else finite(value)
+    return UNDEFINED if shown is None else f"{shown:,.4g}"
+
+
+def _add_rows(table: Table, policy: str, evaluation: Evaluation) -> None:
+    for position, estimate in enumerate(evaluation.estimates):
+        lower, upper = estimate.interval
+        table.add_row(
+            Text(policy if position == 0 else ""),
+            estimate.estimator,
+            number(estimate.value),
+            number(estimate.stderr),
+            f"{number(lower)} … {number(upper)}",
+        )
+    table.add_section()
+
+
+def _diagnostics_table(report: Mapping[str, Evaluation]) -> Table:
+    table = Table(
+        title="How far to trust it",
+        title_justify="left",
+        caption=LEGEND,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("policy", min_width=8, overflow="fold")
+    for heading in ("ess", "max weight", "mean weight", "z", "off support"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, evaluation in report.items():
+        table.add_row(Text(_policy(name)), *_diagnostics(evaluation.n, evaluation.diagnostics))
+    return table
+
+
+def _diagnostics(n: int, of: Diagnostics) -> tuple[str, ...]:
+    off = "unknown" if of.support_deficit is None else f"{of.support_deficit:.1%}"
+    share = finite(of.ess / n)
+    rows = UNDEFINED if share is None else f"{of.ess:,.0f} ({share:.1%})"
+    return (rows, number(of.max_weight), number(of.mean_weight), number(of.mean_weight_z), off)
+
+
+def _notes(report: Mapping[str, Evaluation]) -> list[Text]:
+    return [Text(f"{_policy(name)}: {note}") for name, one in report.items() for note in one.notes]
+
+
+def _title(report: Mapping[str, Evaluation]) -> str:
+    rows = {one.n for one in report.values()}
+    return f"Off-policy evaluation of {max(rows, default=0):,} logged decisions"
+
+
+def _interval_heading(estimates: list[Estimate]) -> str:
+    return f"{100 * estimates[0].level:.4g}% interval" if estimates else "interval"
+
+
+def _policy(name: str) -> str:
+    return "the target" if name == OF_COLUMNS else name

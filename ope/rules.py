@@ -1,0 +1,76 @@
+"""What a logged row must be, as data: one rule for each canonical column; fixes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+
+import narwhals as nw
+
+# A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One column's rule: the condition, the same in words, and what to do about a breach."""
+
+    column: str
+    holds: Callable[[nw.Expr], nw.Expr]
+    says: str
+    way_out: str
+
+
+def _finite(value: nw.Expr) -> nw.Expr:
+    return value.is_finite()
+
+
+def _positive_probability(p: nw.Expr) -> nw.Expr:
+    return (p > 0) & (p <= 1 + ROUNDING)
+
+
+def _probability(p: nw.Expr) -> nw.Expr:
+    return (p >= 0) & (p <= 1 + ROUNDING)
+
+
+_PREDICTION = "Predict it for every row, or judge with --estimators ips,snips."
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "reward",
+        _finite,
+        "a reward is a finite number",
+        "Leave out decisions whose reward is not settled, or log the default reward for them.",
+    ),
+    Rule(
+        "propensity",
+        _positive_probability,
+        "the logged action's propensity is above 0 and at most 1",
+        "Log the probability that the action was drawn with; it cannot be filled in afterwards.",
+    ),
+    Rule(
+        "target_propensity",
+        _probability,
+        "the target's propensity is between 0 and 1",
+        "Recompute the target policy's probability of the logged action.",
+    ),
+    Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
+    Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
+)
+
+
+def applying(columns: Sequence[str]) -> list[Rule]:
+    """Return the rules of the columns that are there, in the order in which they are checked."""
+    return [rule for rule in RULES if rule.column in columns]
+
+
+def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:
+    """Return the condition that a row keeps the rule; null where the value is null."""
+    kept = rule.holds(nw.col(rule.column))
+    if rule.column.startswith("q_") and "q_missing" in columns:
+        return kept | (nw.col("q_missing") > 0)  # no prediction is counted, not refused
+    return kept
+
+
+def row_holds(columns: Sequence[str]) -> nw.Expr:
+    """Return the condition that a row keeps every rule that applies."""
+    return reduce(and_, (holds(rule, columns) for rule in applying(columns)))

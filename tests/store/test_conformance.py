@@ -1,0 +1,205 @@
+"""What every `Store` must do; each test runs over every adapter."""
+
+import math
+
+import msgspec
+import pytest
+from support import decision, loop
+
+from store.errors import Conflict, NotStored
+from store.ports import Store
+from store.records import Checkpoint, Counts, Outcome, Reward
+
+
+def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
+    return Outcome(loop=loop, position=0, decision_id=decision_id, kind=kind, value=value, at=5)
+
+
+def reward(decision_id: str = "d", **changes: object) -> Reward:
+    return Reward(loop="a", decision_id=decision_id, value=1.0, received_at=3, occurred_at=2, **changes)
+
+
+def checkpoint(position: int, line: str = "l") -> Checkpoint:
+    return Checkpoint(loop="a", line=line, position=position, state=b"s", digest="d", fingerprint="f", at=1)
+
+
+def test_decision_comes_back_as_it_went_in(store: Store) -> None:
+    """A decision is stored to the last bit and gets the next position."""
+    awkward = msgspec.structs.replace(
+        decision(), propensities=[0.1, 0.2, math.nextafter(0.7, 1)], trace=["t"], fallback="f", predicted=None
+    )
+    [stored] = store.write([lambda tx: tx.add_decision(awkward)])
+    assert stored == msgspec.structs.replace(awkward, position=1)
+    assert store.decision("a", "d") == stored
+
+
+def test_absent_things_are_none_or_empty(store: Store) -> None:
+    """What is not there is None, empty or 0, for unknown loops too."""
+    for name in ("a", "unknown"):
+        assert store.decision(name, "d") is None
+        assert store.rewards(name, "d") == []
+        assert store.outcomes(name, "d") == []
+        assert store.examples(name, after=0, limit=9) == []
+        assert store.log_position(name) == 0
+        assert store.first_open(name) is None
+        assert store.counts(name) == Counts()
+        assert list(store.checkpoints(name, "l")) == []
+
+
+def test_ids_are_per_loop(store: Store) -> None:
+    """The same decision id may be used in two loops."""
+    store.write([lambda tx: tx.add_decision(decision(loop="a")), lambda tx: tx.add_decision(decision(loop="b", at=1))])
+    assert store.decision("a", "d").at == 0
+    assert store.decision("b", "d").at == 1
+
+
+def test_outcome_positions_count_per_loop_without_gaps(store: Store) -> None:
+    """Outcome positions are 1, 2, 3 … in each loop, over several transactions."""
+    for i, name in enumerate("aabab"):
+        d = decision(str(i), loop=name)
+        store.write([lambda tx, d=d: tx.add_outcome(tx.add_decision(d), outcome(d.decision_id, loop=d.loop))])
+    assert [e.outcome.position for e in store.examples("a", after=0, limit=9)] == [1, 2, 3]
+    assert [e.outcome.decision_id for e in store.examples("a", after=1, limit=1)] == ["1"]
+    assert store.log_position("b") == 2
+
+
+def test_examples_pair_outcomes_with_their_decisions(store: Store) -> None:
+    """An example holds the decision that its outcome settles, however often it is settled."""
+    store.write([lambda tx: [tx.add_outcome(tx.add_decision(decision("d")), outcome("d")), None][1]])
+    stored = store.decision("a", "d")
+    corrected = msgspec.structs.replace(outcome(kind="corrected", value=2.0), previous=1.0, slot=0)
+    store.write([lambda tx: tx.add_outcome(stored, corrected)])
+    first, second = store.examples("a", after=0, limit=9)
+    assert first.decision == second.decision == stored
+    assert (second.outcome.previous, second.outcome.slot, second.outcome.value) == (1.0, 0, 2.0)
+    assert store.outcomes("a", "d") == [first.outcome, second.outcome]
+
+
+def test_latest_outcome_is_the_newest(store: Store) -> None:
+    """`latest_outcome` is None while open, then the newest entry."""
+    found = []
+
+    def settle(tx):
+        d = tx.add_decision(decision())
+        found.append(tx.latest_outcome(d))
+        tx.add_outcome(d, outcome(value=1.0))
+        tx.add_outcome(d, outcome(kind="corrected", value=2.0))
+        found.append(tx.latest_outcome(d).value)
+
+    store.write([settle])
+    assert found == [None, 2.0]
+
+
+def test_due_are_the_open_whose_window_has_passed(store: Store) -> None:
+    """`due` lists open decisions of all loops, earliest first, up to the limit; closing takes one off."""
+    for name, due in (("late", 9), ("soon", 3), ("other", 5)):
+        d = decision(name, at=0, window=due, loop="b" if name == "other" else "a")
+        store.write([lambda tx, d=d: tx.add_decision(d)])
+    [ids] = store.write([lambda tx: [d.decision_id for d in tx.due(5, 9)]])
+    assert ids == ["soon", "other"]
+    assert store.anything_due(3)
+    assert not store.anything_due(2)
+    store.write([lambda tx: tx.close(tx.decision("a", "soon"))])
+    assert not store.anything_due(4)
+    assert store.write([lambda tx: len(tx.due(99, 1))]) == [1]
+    assert store.first_open("a") == 1
+    assert store.first_open("b") == 3
+
+
+def test_reward_ids_are_found_per_loop(store: Store) -> None:
+    """A reward id is known in its own loop only, at once and later."""
+    found = store.write(
+        [
+            lambda tx: tx.add_reward(reward(reward_id="r")),
+            lambda tx: (tx.has_reward("a", "r"), tx.has_reward("b", "r"), tx.has_reward("a", "q")),
+        ]
+    )
+    assert found[1] == (True, False, False)
+    assert store.rewards("a", "d") == [reward(reward_id="r")]
+
+
+def test_early_rewards_wait_and_are_settled_one_by_one(store: Store) -> None:
+    """Two early rewards that are alike to the last field are two; settling one leaves the other waiting."""
+    early = reward(status="early")
+    store.write([lambda tx: tx.add_reward(early), lambda tx: tx.add_reward(early)])
+    assert store.anything_waiting("a", 3)
+    assert not store.anything_waiting("a", 2)
+    assert not store.anything_waiting("b", 3)
+    store.write([lambda tx: tx.settle_early(msgspec.structs.replace(early, status="joined"))])
+    [waiting] = store.write([lambda tx: (tx.early("a", "d"), tx.early_before("a", 3, 9), tx.early_before("a", 2, 9))])
+    assert waiting == ([early], [early], [])
+    assert [r.status for r in store.rewards("a", "d")] == ["joined", "early"]
+
+
+def test_counts_add_up(store: Store) -> None:
+    """Counts add up over operations and transactions, per loop."""
+    add = lambda tx: tx.count("a", decisions=1, expected_exploration=0.25)  # noqa: E731  # used three times
+    store.write([add, add])
+    store.write([add, lambda tx: tx.count("b", rewards=2)])
+    assert store.counts("a") == Counts(decisions=3, expected_exploration=0.75)
+    assert store.counts("b") == Counts(rewards=2)
+
+
+def test_errors_of_ours_are_answers_and_spoil_nothing(store: Store) -> None:
+    """An operation that refuses is answered by its error; the others of the batch are written."""
+
+    def refuse(tx):
+        raise Conflict("no")
+
+    results = store.write(
+        [lambda tx: tx.add_decision(decision("1")), refuse, lambda tx: tx.add_decision(decision("2"))]
+    )
+    assert isinstance(results[1], Conflict)
+    assert store.decision("a", "1")
+    assert store.decision("a", "2").position == 2
+
+
+def test_other_errors_undo_the_batch(store: Store) -> None:
+    """After an error that nobody raised on purpose, nothing of the batch is there, and the store goes on."""
+
+    def write_then_fail(tx):
+        tx.add_outcome(tx.add_decision(decision("1")), outcome("1"))
+        tx.count("a", decisions=1)
+        tx.put_loop(loop("c"))
+        raise ZeroDivisionError
+
+    with pytest.raises(NotStored):
+        store.write([write_then_fail])
+    assert store.decision("a", "1") is None
+    assert store.log_position("a") == 0
+    assert store.counts("a") == Counts()
+    assert [record.name for record in store.loops()] == ["a", "b"]
+    [stored] = store.write([lambda tx: tx.add_outcome(tx.add_decision(decision("2")), outcome("2"))])
+    assert stored.position == 1
+
+
+def test_loops_are_replaced_by_name(store: Store) -> None:
+    """Putting a loop again replaces it and keeps its log."""
+    store.write([lambda tx: tx.add_decision(decision())])
+    store.write([lambda tx: tx.put_loop(loop("a", revision=2))])
+    assert [(record.name, record.revision) for record in store.loops()] == [("a", 2), ("b", 1)]
+    assert store.decision("a", "d")
+
+
+def test_checkpoints_come_newest_first_and_old_ones_go(store: Store) -> None:
+    """Checkpoints are per line, newest position first; only the newest `keep` stay."""
+    for position in (5, 10, 20, 10):
+        store.write([lambda tx, p=position: tx.save_checkpoint(checkpoint(p), keep=2)])
+    store.write([lambda tx: tx.save_checkpoint(checkpoint(7, line="m"), keep=2)])
+    assert [c.position for c in store.checkpoints("a", "l")] == [20, 10]
+    assert list(store.checkpoints("a", "m")) == [checkpoint(7, line="m")]
+
+
+def test_log_is_read_in_order_by_time_and_position(store: Store) -> None:
+    """`logged` gives decisions in log order within a half-open time range, with their newest outcome."""
+    for i in range(5):
+        store.write([lambda tx, i=i: tx.add_decision(decision(str(i), at=i))])
+    settled = store.decision("a", "3")
+    store.write([lambda tx: tx.add_outcome(settled, outcome("3"))])
+    rows = store.logged("a", since=1, until=4, after=0, limit=9)
+    assert [(row.decision.decision_id, row.outcome and row.outcome.kind) for row in rows] == [
+        ("1", None),
+        ("2", None),
+        ("3", "rewarded"),
+    ]
+    assert [r.decision.decision_id for r in store.logged("a", since=0, until=9, after=2, limit=2)] == ["2", "3"]

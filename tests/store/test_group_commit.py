@@ -1,0 +1,126 @@
+"""Group commit: concurrent operations share a transaction, and nobody is answered before it is durable."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from store.errors import Conflict, NotStored
+from store.log.group_commit import GroupCommit
+from store.log.memory import MemoryStore
+from store.ports import Operation
+
+
+class SlowStore(MemoryStore):
+    """Waits in `write` until told to go on, as a slow disk does; remembers the batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.batches: list[int] = []
+        self.fail = False
+
+    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
+        self.go.wait()
+        self.batches.append(len(operations))
+        if self.fail:
+            raise NotStored("disk full")
+        return super().write(operations)
+
+
+def run(scenario) -> None:
+    asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
+def test_operations_share_a_transaction_and_keep_their_order() -> None:
+    """What arrives during one write is written together, in order, each with its own answer."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        commit = GroupCommit(store)
+        tasks = [asyncio.create_task(commit.submit(lambda tx, i=i: i)) for i in range(20)]
+        await asyncio.sleep(0.05)
+        assert not any(task.done() for task in tasks)
+        store.go.set()
+        assert await asyncio.gather(*tasks) == list(range(20))
+        assert len(store.batches) <= 2
+        await commit.close()
+
+    run(scenario)
+
+
+def test_each_gets_its_own_error() -> None:
+    """An operation that refuses raises for its caller only."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        commit = GroupCommit(store)
+
+        def refuse(tx):
+            raise Conflict("no")
+
+        good, bad = commit.submit(lambda tx: 1), commit.submit(refuse)
+        assert await good == 1
+        with pytest.raises(Conflict):
+            await bad
+        await commit.close()
+
+    run(scenario)
+
+
+def test_failed_write_fails_everyone_in_it_and_no_one_after() -> None:
+    """When the disk refuses, all of the batch hear it; the next batch is tried anew."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        store.fail = True
+        commit = GroupCommit(store)
+        for _ in range(2):
+            with pytest.raises(NotStored, match="disk full"):
+                await commit.submit(lambda tx: 1)
+        store.fail = False
+        assert await commit.submit(lambda tx: 1) == 1
+        await commit.close()
+
+    run(scenario)
+
+
+def test_queue_is_bounded() -> None:
+    """Beyond the bound, callers are told at once to come again; nothing grows without end."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        commit = GroupCommit(store, max_waiting=3, max_batch=1)
+        tasks = [asyncio.create_task(commit.submit(lambda tx: 1)) for _ in range(10)]
+        await asyncio.sleep(0.05)
+        refused = [task for task in tasks if task.done()]
+        assert 6 <= len(refused) <= 7  # one is being written, three wait
+        for task in refused:
+            assert isinstance(task.exception(), NotStored)
+        store.go.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await commit.close()
+
+    run(scenario)
+
+
+def test_close_commits_what_waits_and_a_caller_may_leave() -> None:
+    """Closing writes the queue out; a caller that gave up does not disturb the others."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        commit = GroupCommit(store, max_batch=4)
+        tasks = [asyncio.create_task(commit.submit(lambda tx, i=i: i)) for i in range(9)]
+        await asyncio.sleep(0.05)
+        tasks[0].cancel()
+        tasks[5].cancel()
+        store.go.set()
+        await commit.close()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [r for r in results if isinstance(r, int)] == [1, 2, 3, 4, 6, 7, 8]
+        assert sum(store.batches) == 9
+
+    run(scenario)
