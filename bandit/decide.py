@@ -139,7 +139,7 @@ def _rank(
         chosen = sample(plan.q, randomness.uniform(frame.secret, decision_id, frame.model_version, slot))
         slots.append(Slot(ids[left[chosen]], float(plan.q[chosen]), not plan.greedy[chosen], plan.reason))
         plans.append(plan)
-        left = np.delete(left, chosen)
+        left = np.delete(left, chosen) if slot + 1 < top_n else left
     return slots, plans[0]
 
 

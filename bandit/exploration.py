@@ -85,8 +85,8 @@ def cap_and_floor(cap: float, floor: float) -> Guard:
 
     def project(plan: Plan) -> Plan:
         phi = floor / len(plan.q)
-        q = fill(plan.q, phi, 1.0)
         off = ~plan.greedy
+        q = fill(plan.q, phi, 1.0)
         trace = ("exploration.floor",) if plan.q.min() < phi else ()
         allowed = min(cap, 1.0 - phi * (len(q) - int(off.sum())))
         if q[off].sum() > allowed:
@@ -101,19 +101,21 @@ def cap_and_floor(cap: float, floor: float) -> Guard:
 def fill(p: Floats, phi: float, total: float) -> Floats:
     """Return max(phi, m p) with the m for which it sums to `total`; even where all of p is 0. Shapes (K,).
 
-    Needs K phi <= total. Exact: with the m* largest entries above the floor, m = (total - (K - m*) phi) / their sum.
+    Needs K phi <= total. Exact: each round puts the entries on the floor that the last m left below it, and m only
+    falls, so after at most K rounds, and mostly after one or two, none is left to add.
     """
-    count = len(p)
-    falling = np.sort(p)[::-1]
-    sums = falling.cumsum()
-    if sums[-1] <= 0:
-        return np.full(count, total / count)
-    above = np.arange(1, count + 1)
-    multipliers = (total - (count - above) * phi) / sums
-    multiplier = multipliers[np.flatnonzero((multipliers * falling >= phi) & (falling > 0))[-1:]]
-    q = np.maximum(phi, multiplier * p) if len(multiplier) else np.full(count, phi)
+    share = p.sum()
+    if share <= 0:
+        return np.full(len(p), total / len(p))
+    low, floored = p * (total / share) < phi, 0
+    while (count := int(low.sum())) > floored:
+        if count == len(p):
+            return np.full(count, phi)
+        floored, share = count, p[~low].sum()
+        low = p * ((total - count * phi) / share) < phi
+    q = np.where(low, phi, p * ((total - floored * phi) / share))
     q[q.argmax()] += total - q.sum()
-    return q
+    return np.asarray(q)
 
 
 def _forced(plan: Plan, q: Floats, reason: str) -> Plan:

@@ -1,6 +1,6 @@
 """Feature names to the columns of a dense vector; grows as a fold over what was learned, up to a bound."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,14 +31,24 @@ class Columns:
                 if name not in self.index and len(self.index) < self._limit:
                     self.index[name] = len(self.index)
 
-    def vector(self, *features: Mapping[str, float]) -> NDArray[np.float64]:
-        """Return the dense vector of the features, shape (d,); a name in several mappings adds up."""
-        x = [0.0] * len(self.index)
-        x[0] = 1.0
-        get = self.index.get
-        for mapping in features:
-            for name, value in mapping.items():
-                column = get(name)
-                if column is not None:
-                    x[column] += value
-        return np.array(x)
+    def matrix(self, shared: Mapping[str, float], own: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+        """Return one dense row per entry of `own`, shape (K, d); a name in `shared` too adds up."""
+        base = [0.0] * len(self.index)
+        base[0] = 1.0
+        self._add(base, shared)
+        rows = []
+        for features in own:
+            rows.append(row := base.copy())
+            self._add(row, features)
+        return np.array(rows)
+
+    def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
+        """Return the dense vector of the features, shape (d,)."""
+        return np.asarray(self.matrix(shared, [own])[0])
+
+    def _add(self, row: list[float], features: Mapping[str, float]) -> None:
+        column_of = self.index.get
+        for name, value in features.items():
+            column = column_of(name)
+            if column is not None:
+                row[column] += value

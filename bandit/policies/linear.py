@@ -114,8 +114,7 @@ class _LinearGaussian:
 
     def _score(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,)."""
-        vector, context = self._columns.vector, situation.context
-        x = np.array([vector(context, features) for features in situation.actions()])
+        x = self._columns.matrix(situation.context, situation.actions())
         rows = [self._arms.get(arm, -1) for arm in situation.ids]
         if rows == list(range(len(self._arms))):
             mean, cov = self._mean, self._cov

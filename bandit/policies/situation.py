@@ -7,7 +7,7 @@ from store.records import Action
 
 
 class Situation:
-    """A context and its eligible actions, sorted by id; an action's features are flattened when first asked for.
+    """A context and its eligible actions, sorted by id; actions are flattened when their features are first asked for.
 
     Raises `InvalidInput` for features that `flatten` refuses.
     """
@@ -16,18 +16,20 @@ class Situation:
 
     def __init__(self, context: dict[str, object], actions: Sequence[Action]) -> None:
         self.context = flatten(context, what="context")
-        self._actions = actions
-        self._flat: dict[int, dict[str, float]] = {}
         self.ids = [action.id for action in actions]
+        self._actions = actions
+        self._flat: list[dict[str, float]] | None = None
 
     def action(self, i: int) -> dict[str, float]:
         """Return the flat features of the i-th eligible action."""
-        found = self._flat.get(i)
-        if found is None:
-            action = self._actions[i]
-            found = self._flat[i] = flatten(action.features, what=f"action {action.id!r}")
-        return found
+        return _flatten(self._actions[i]) if self._flat is None else self._flat[i]
 
     def actions(self) -> list[dict[str, float]]:
         """Return the flat features of all eligible actions, in order."""
-        return [self.action(i) for i in range(len(self.ids))]
+        if self._flat is None:
+            self._flat = [_flatten(action) for action in self._actions]
+        return self._flat
+
+
+def _flatten(action: Action) -> dict[str, float]:
+    return flatten(action.features, what="action " + repr(action.id))

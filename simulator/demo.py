@@ -1,0 +1,195 @@
+"""`honeyguide demo`: the whole path on real data, by the front door: decide, reward, learn, export, judge.
+
+It starts the real server in a process of its own and speaks HTTP and the command line to it, as a user would.
+"""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from bandit.client import Client
+from simulator.live import Baselines, showing
+from simulator.report import Judged, comparison, read_report
+from simulator.server import serving
+from simulator.traffic import Progress, decision_id, drive, row_of
+from simulator.worlds.classification import ClassificationWorld, digits
+from store.errors import HoneyguideError, InvalidInput
+
+LOOP = "digits"
+COMMAND_LINE = "bandit.cli.main"
+# Every action keeps 1 %: a log can only judge what it tried, and with the default tenth of that a policy unlike the
+# served one would be judged by some twenty rows.
+EXPLORATION = {"cap": 0.2, "floor": 0.1}
+INTERRUPTED = 130
+
+
+class CommandFailed(HoneyguideError):
+    """A command of ours that the demo runs has failed; the message carries what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One run: where its data goes, what it meets, who decides, and where it prints."""
+
+    folder: Path
+    world: ClassificationWorld
+    policy: str
+    console: Console
+
+    @property
+    def log(self) -> Path:
+        """The Parquet file of the run's log."""
+        return self.folder / f"{LOOP}.parquet"
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="A new or empty data folder. Default: a dated one in ./honeyguide-data.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Shuffles the images.")] = 0,
+    policy: Annotated[str, typer.Option(help="Who decides: linear_ts, linear_ucb, vw …")] = "linear_ts",
+    rows: Annotated[int, typer.Option(min=10, help="How many images to meet; there are 1,797.")] = 1797,
+) -> None:
+    """Serve, learn and judge on real data: 1,797 images of digits, over HTTP, in well under two minutes."""
+    world = digits().shuffled(seed).first(rows)
+    console = Console(highlight=False)
+    run = Demo(fresh_folder(data, now=datetime.now(UTC)), world, policy, console)
+    with _ending_cleanly(run.folder):
+        _serve_and_learn(run)
+        _judge(run)
+        _say_how_to_look_further(run)
+
+
+def fresh_folder(asked: Path | None, *, now: datetime) -> Path:
+    """Make and return the data folder of a run: the one asked for, or a dated one in ./honeyguide-data.
+
+    Raises InvalidInput where data is already there, since a demo's rows must not join another log, or where no folder
+    can be made.
+    """
+    try:
+        return _dated_folder(now) if asked is None else _empty_folder(asked)
+    except OSError as error:
+        raise InvalidInput(f"no data folder can be made ({error}): name another place with --data") from error
+
+
+def _dated_folder(now: datetime) -> Path:
+    name = f"demo-{now:%Y%m%d-%H%M%S}"
+    for attempt in count(1):
+        folder = Path("honeyguide-data") / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("count() does not end")
+
+
+def _empty_folder(asked: Path) -> Path:
+    asked.mkdir(parents=True, exist_ok=True)
+    if any(asked.iterdir()):
+        raise InvalidInput(
+            f"{asked} is not empty, and a demo writes to a folder of its own: name a new one, or leave --data out. "
+            f"To serve what is there: honeyguide serve --data {shlex.quote(str(asked))}"
+        )
+    return asked
+
+
+@contextmanager
+def _ending_cleanly(folder: Path) -> Iterator[None]:
+    """End with one line and an exit code: 130 when interrupted (Ctrl-C or SIGTERM), 1 when something failed."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nStopped. What was decided until then is in {folder}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except HoneyguideError as error:
+        typer.echo(f"error: {error}\nWhat was decided until then is in {folder}.", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _serve_and_learn(run: Demo) -> None:
+    world, console = run.world, run.console
+    best = world.best_fixed()
+    console.print(f"Starting a server on {run.folder} …")
+    with serving(COMMAND_LINE, "serve", "--data", str(run.folder)) as url, Client(url, trust_env=False) as client:
+        client.put_loop(LOOP, {"policy": {"kind": run.policy}, "exploration": EXPLORATION})
+        console.print(f"{url} serves loop {LOOP!r}: {len(world):,} real images, ten actions, reward 1 if right.")
+        with showing(console, Baselines(world.uniform_value(), world.fixed_value(best))) as show:
+            progress = drive(client, loop=LOOP, world=world, run=LOOP, on_progress=show)
+        status = client.wait_learned(LOOP, timeout_s=60)
+    console.print(_summary(progress, best, model=status["model_version"]))
+
+
+def _summary(progress: Progress, best: str, *, model: str) -> str:
+    return (
+        f"Learned all {progress.rewards:,} rewards; the model is now {model}.\n"
+        f"[bold]Average reward of the last quarter: {progress.last_quarter:.3f}[/bold] "
+        f"(uniform 0.100; always {best!r}, the best fixed action, is in the table below).\n"
+    )
+
+
+def _judge(run: Demo) -> None:
+    fixed = f"fixed:{run.world.best_fixed()}"
+    _command("export", LOOP, "--out", str(run.log), "--data", str(run.folder))
+    policies = [word for policy in ("uniform", fixed, "logged") for word in ("--policy", policy)]
+    report = json.loads(_command("ope", "evaluate", str(run.log), *policies, "--format", "json"))
+    judged = read_report(report, _truths(run, fixed))
+    _print_table(run.console, judged)
+
+
+def _print_table(console: Console, judged: Sequence[Judged]) -> None:
+    console.print("What each policy earns per decision: the truth, and what the log alone says.")
+    console.print(comparison(judged))
+
+
+def _truths(run: Demo, fixed: str) -> dict[str, float]:
+    log = pl.read_parquet(run.log, columns=["decision_id", "distribution"])
+    served = {row_of(name): {p["action"]: p["propensity"] for p in pairs} for name, pairs in log.iter_rows()}
+    world = run.world
+    return {
+        "uniform": world.uniform_value(),
+        fixed: world.fixed_value(fixed.removeprefix("fixed:")),
+        "logged": world.value(served),
+    }
+
+
+def _command(*words: str) -> str:
+    command = [sys.executable, "-m", COMMAND_LINE, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+    if done.returncode:
+        raise CommandFailed(f"honeyguide {shlex.join(words)} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def _say_how_to_look_further(run: Demo) -> None:
+    me = sys.argv[0] if Path(sys.argv[0]).name == "honeyguide" else "honeyguide"
+    loop = f"http://127.0.0.1:8080/v1/loops/{LOOP}"
+    for line in (
+        f"The data is in {run.folder}. To look further:",
+        f"  {me} serve --data {shlex.quote(str(run.folder))}     # goes on from where it stopped",
+        f"  curl {loop}/status",
+        f"  curl {loop}/decisions/{decision_id(LOOP, len(run.world) - 1)}     # why the last one",
+        f"  {me} ope evaluate {shlex.quote(str(run.log))} --policy uniform",
+    ):
+        run.console.print(line, soft_wrap=True, markup=False)
