@@ -31,8 +31,8 @@ class _Words(np.random.bit_generator.ISeedSequence):
 
 def generator(secret: bytes, decision_id: str, model_version: str) -> np.random.Generator:
     """Return the generator of the frozen posterior draws (SFC64, seeded with 192 bits of the HMAC)."""
-    digest = _digest(secret, decision_id, model_version, "draws")
-    return np.random.Generator(np.random.SFC64(_Words(digest))  # type: ignore[arg-type]  # numpy takes any ISeedSequence)
+    words = _Words(_digest(secret, decision_id, model_version, "draws"))
+    return np.random.Generator(np.random.SFC64(words))  # type: ignore[arg-type]  # numpy takes any ISeedSequence
 
 
 def uniform(secret: bytes, decision_id: str, model_version: str, slot: int) -> float:
