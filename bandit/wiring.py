@@ -41,7 +41,7 @@ def open_app(folder: Path) -> Iterator[FastAPI]:
 def serve(app: FastAPI, *, host: str, port: int) -> None:
     """Serve the application until a signal stops it."""
     # The writer thread and the event loop hand the interpreter to each other thousands of times a second.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0002)
     # One thread: small matrices gain nothing from more, and results must not depend on how many there are.
     with threadpool_limits(limits=1):
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)

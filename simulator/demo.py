@@ -8,11 +8,10 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -23,11 +22,12 @@ from rich.console import Console
 
 from bandit.client import Client
 from simulator.live import Baselines, showing
-from simulator.report import Judged, comparison, read_report
+from simulator.report import comparison, read_report
+from simulator.run_folder import fresh_folder
 from simulator.server import serving
 from simulator.traffic import Progress, decision_id, drive, row_of
 from simulator.worlds.classification import ClassificationWorld, digits
-from store.errors import HoneyguideError, InvalidInput
+from store.errors import HoneyguideError
 
 LOOP = "digits"
 COMMAND_LINE = "bandit.cli.main"
@@ -35,6 +35,10 @@ COMMAND_LINE = "bandit.cli.main"
 # served one would be judged by some twenty rows.
 EXPLORATION = {"cap": 0.2, "floor": 0.1}
 INTERRUPTED = 130
+READING = (
+    "ESS is how many rows an estimate is worth. dm repeats what the model predicted, and is as right as the model was; "
+    "the others correct for how often each action was tried.\n"
+)
 
 
 class CommandFailed(HoneyguideError):
@@ -67,64 +71,30 @@ def demo(
     """Serve, learn and judge on real data: 1,797 images of digits, over HTTP, in well under two minutes."""
     world = digits().shuffled(seed).first(rows)
     console = Console(highlight=False)
-    run = Demo(fresh_folder(data, now=datetime.now(UTC)), world, policy, console)
+    run = Demo(fresh_folder(data, kind="demo", now=datetime.now(UTC)), world, policy, console)
     with _ending_cleanly(run.folder):
         _serve_and_learn(run)
         _judge(run)
         _say_how_to_look_further(run)
 
 
-def fresh_folder(asked: Path | None, *, now: datetime) -> Path:
-    """Make and return the data folder of a run: the one asked for, or a dated one in ./honeyguide-data.
-
-    Raises InvalidInput where data is already there, since a demo's rows must not join another log, or where no folder
-    can be made.
-    """
-    try:
-        return _dated_folder(now) if asked is None else _empty_folder(asked)
-    except OSError as error:
-        raise InvalidInput(f"no data folder can be made ({error}): name another place with --data") from error
-
-
-def _dated_folder(now: datetime) -> Path:
-    name = f"demo-{now:%Y%m%d-%H%M%S}"
-    for attempt in count(1):
-        folder = Path("honeyguide-data") / (name if attempt == 1 else f"{name}-{attempt}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("count() does not end")
-
-
-def _empty_folder(asked: Path) -> Path:
-    asked.mkdir(parents=True, exist_ok=True)
-    if any(asked.iterdir()):
-        raise InvalidInput(
-            f"{asked} is not empty, and a demo writes to a folder of its own: name a new one, or leave --data out. "
-            f"To serve what is there: honeyguide serve --data {shlex.quote(str(asked))}"
-        )
-    return asked
-
-
 @contextmanager
 def _ending_cleanly(folder: Path) -> Iterator[None]:
-    """End with one line and an exit code: 130 when interrupted (Ctrl-C or SIGTERM), 1 when something failed."""
+    """Say where the data is when the run is interrupted (Ctrl-C or SIGTERM: exit code 130) or fails."""
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
         typer.echo(f"\nStopped. What was decided until then is in {folder}.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except HoneyguideError as error:
-        typer.echo(f"error: {error}\nWhat was decided until then is in {folder}.", err=True)
-        raise typer.Exit(1) from error
+    except HoneyguideError:
+        typer.echo(f"The run failed. What was decided until then is in {folder}.", err=True)
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -134,18 +104,17 @@ def _serve_and_learn(run: Demo) -> None:
     console.print(f"Starting a server on {run.folder} …")
     with serving(COMMAND_LINE, "serve", "--data", str(run.folder)) as url, Client(url, trust_env=False) as client:
         client.put_loop(LOOP, {"policy": {"kind": run.policy}, "exploration": EXPLORATION})
-        console.print(f"{url} serves loop {LOOP!r}: {len(world):,} real images, ten actions, reward 1 if right.")
+        console.print(f"{len(world):,} real images over HTTP to {url}; ten actions, reward 1 if right.")
         with showing(console, Baselines(world.uniform_value(), world.fixed_value(best))) as show:
             progress = drive(client, loop=LOOP, world=world, run=LOOP, on_progress=show)
         status = client.wait_learned(LOOP, timeout_s=60)
-    console.print(_summary(progress, best, model=status["model_version"]))
+    console.print(_summary(progress, model=status["model_version"]))
 
 
-def _summary(progress: Progress, best: str, *, model: str) -> str:
+def _summary(progress: Progress, *, model: str) -> str:
     return (
         f"Learned all {progress.rewards:,} rewards; the model is now {model}.\n"
-        f"[bold]Average reward of the last quarter: {progress.last_quarter:.3f}[/bold] "
-        f"(uniform 0.100; always {best!r}, the best fixed action, is in the table below).\n"
+        f"[bold]Average reward of the last quarter: {progress.last_quarter:.3f}[/bold]"
     )
 
 
@@ -154,13 +123,9 @@ def _judge(run: Demo) -> None:
     _command("export", LOOP, "--out", str(run.log), "--data", str(run.folder))
     policies = [word for policy in ("uniform", fixed, "logged") for word in ("--policy", policy)]
     report = json.loads(_command("ope", "evaluate", str(run.log), *policies, "--format", "json"))
-    judged = read_report(report, _truths(run, fixed))
-    _print_table(run.console, judged)
-
-
-def _print_table(console: Console, judged: Sequence[Judged]) -> None:
-    console.print("What each policy earns per decision: the truth, and what the log alone says.")
-    console.print(comparison(judged))
+    run.console.print("\nWhat each policy earns per decision: the truth, and what the log alone says:")
+    run.console.print(comparison(read_report(report, _truths(run, fixed))))
+    run.console.print(READING)
 
 
 def _truths(run: Demo, fixed: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What a run looks like while it goes: one live line on a terminal, plain lines elsewhere. Knows no server."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Column
 
 from simulator.traffic import Progress
 
+BAR = 6
+"""The width of the bar, in characters."""
 PLAIN_LINES = 10
 """How many lines a run prints when nobody watches a terminal."""
 
@@ -35,19 +37,23 @@ def describe(progress: Progress, baselines: Baselines) -> str:
 @contextmanager
 def showing(console: Console, baselines: Baselines) -> Iterator[Callable[[Progress], None]]:
     """Yield the function that shows progress."""
-    if not console.is_terminal:
+    if not console.is_interactive:
         yield lambda progress: _print_now_and_then(console, progress, baselines)
         return
-    text = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    with Bar(TaskProgressColumn(), BarColumn(6), text, console=console) as bar:
+    with Bar(TaskProgressColumn(), BarColumn(BAR), TextColumn("{task.description}"), console=console) as bar:
         task = bar.add_task("", total=None)
+        # rich would rather shrink the bar to nothing than the text: what does not fit is cut here.
+        room = console.width - len("100%") - BAR - 2
         yield lambda progress: bar.update(
-            task, total=progress.total, completed=progress.decisions, description=describe(progress, baselines)
+            task,
+            total=progress.total,
+            completed=progress.decisions,
+            description=describe(progress, baselines)[:room],
         )
 
 
 def _print_now_and_then(console: Console, progress: Progress, baselines: Baselines) -> None:
-    every = max(progress.total // PLAIN_LINES, 1)
+    every = math.ceil(progress.total / PLAIN_LINES)
     if progress.decisions % every == 0 or progress.decisions == progress.total:
         count = f"{progress.decisions:>{len(str(progress.total))}}/{progress.total}"
         console.print(f"{count}  {describe(progress, baselines)}", soft_wrap=True, highlight=False)

@@ -7,7 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-COLUMNS = ("policy", "true value", "ESS", "estimator", "estimate", "95% interval", "holds truth")
+COLUMNS = ("policy", "truth", "ESS", "estimator", "value", "95% interval", "holds truth")
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,26 @@ def decision_row(loop_id: int, d: Decision) -> Row:
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
 
+def reward_row(loop_id: int, r: Reward) -> Row:
+    """Flatten a reward for `INSERT INTO rewards`, which numbers it."""
+    return (
+        loop_id,
+        r.decision_id,
+        r.reward_id,
+        r.value,
+        r.slot,
+        r.component,
+        r.occurred_at,
+        r.received_at,
+        r.status,
+    )
+
+
+def outcome_row(loop_id: int, decision: int, o: Outcome) -> Row:
+    """Flatten the outcome of the decision at that position for `INSERT INTO outcomes`."""
+    return (loop_id, o.position, decision, o.kind, o.value, o.at, o.slot, o.previous)
+
+
 def decision(loop: str, row: Row) -> Decision:
     """Read a decision from a row of the `DECISION` columns."""
     position, decision_id, at, due, request, answer = row

@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from store.errors import HoneyguideError, NotStored, StoreUnusable
 from store.log import rows
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
-from store.log.sqlite_transaction import SqliteTransaction
+from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
 from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
 
@@ -46,12 +46,12 @@ class SqliteStore:
             self._reader.execute("PRAGMA query_only = ON")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}): {_WAY_OUT}") from error
-        self._loop_ids = _loop_ids(self._reader)
+        self._cursors = Cursors(self._reader)
 
     def write(self, operations: Sequence[Operation[object]]) -> list[object]:
         if self._writer is None:
             raise NotStored("this store was opened to read only")
-        tx = SqliteTransaction(self._writer, self._loop_ids)
+        tx = SqliteTransaction(self._writer, self._cursors)
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             results = [_run(operation, tx) for operation in operations]
@@ -143,12 +143,12 @@ class SqliteStore:
 
     def _query(self, loop: str, query: str, *values: object) -> sqlite3.Cursor:
         # An unknown loop has no id, and so no rows.
-        return self._reader.execute(query, (self._loop_ids.get(loop), *values))
+        return self._reader.execute(query, (self._cursors.loop_ids.get(loop), *values))
 
     def _roll_back(self) -> None:
         if self._writer is not None and self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
-            self._loop_ids = _loop_ids(self._writer)
+            self._cursors = Cursors(self._writer)
 
 
 _WAY_OUT = (
@@ -201,15 +201,11 @@ def _prepare(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5, cached_statements=1024)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cache_size = -65536")
     return connection
-
-
-def _loop_ids(connection: sqlite3.Connection) -> dict[str, int]:
-    return dict(connection.execute("SELECT name, id FROM loops"))
 
 
 def _run(operation: Operation[object], tx: SqliteTransaction) -> object:

@@ -1,25 +1,54 @@
-"""The `Transaction` port over the embedded store's one writing connection."""
+"""The `Transaction` port over the embedded store's one writing connection.
+
+Appends are kept back and written many rows to a statement. Each statement hands the interpreter to another thread and
+has to win it back from a busy event loop, which costs far more than the rows do.
+"""
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 
 import msgspec
 
 from store.log import rows
+from store.log.rows import Row
 from store.records import Checkpoint, Decision, LoopRecord, Outcome, Reward
+
+_MOST_ROWS = 64
+"""Rows to a statement: few enough that the statement of each length stays prepared."""
+
+
+class Cursors:
+    """What the store remembers between transactions: ids of loops and the next positions of the logs."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.loop_ids: dict[str, int] = dict(connection.execute("SELECT name, id FROM loops"))
+        self.next_decision: int = connection.execute("SELECT coalesce(max(position), 0) + 1 FROM decisions").fetchone()[
+            0
+        ]
+        self.next_outcome: dict[int, int] = dict(
+            connection.execute("SELECT loop, max(position) + 1 FROM outcomes GROUP BY loop")
+        )
 
 
 class SqliteTransaction:
-    """One batch's reads and appends; `flush` writes the totals that it added up."""
+    """One batch's reads and appends; `flush` writes out what was kept back."""
 
-    def __init__(self, connection: sqlite3.Connection, loop_ids: dict[str, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, cursors: Cursors) -> None:
         self._sql = connection.execute
-        self._ids = loop_ids
-        self._next_decision: int | None = None
-        self._next_outcome: dict[str, int] = {}
-        self.added: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        self._cursors = cursors
+        self._ids = cursors.loop_ids
+        self._kept: dict[str, list[Row]] = {statement: [] for statement in _STATEMENTS}
+        self._counts: dict[tuple[int, str], float] = defaultdict(float)
+        # What reads must see although it is not written yet.
+        self._decisions: dict[tuple[str, str], Decision] = {}
+        self._outcomes: dict[int, Outcome] = {}
+        self._reward_ids: set[tuple[str, str]] = set()
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
+        kept = self._decisions.get((loop, decision_id))
+        if kept is not None:
+            return kept
         row = self._sql(
             f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?",
             (self._ids[loop], decision_id),
@@ -27,22 +56,19 @@ class SqliteTransaction:
         return rows.decision(loop, row) if row else None
 
     def add_decision(self, decision: Decision) -> Decision:
-        if self._next_decision is None:
-            self._next_decision = self._sql("SELECT coalesce(max(position), 0) + 1 FROM decisions").fetchone()[0]
-        stored = msgspec.structs.replace(decision, position=self._next_decision)
-        self._next_decision += 1
+        stored = msgspec.structs.replace(decision, position=self._cursors.next_decision)
+        self._cursors.next_decision += 1
         loop_id = self._ids[stored.loop]
-        self._sql("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?)", rows.decision_row(loop_id, stored))
-        self._sql("INSERT INTO open_decisions VALUES (?, ?, ?)", (stored.due, stored.position, loop_id))
+        self._kept[_DECISIONS].append(rows.decision_row(loop_id, stored))
+        self._kept[_OPEN].append((stored.due, stored.position, loop_id))
+        self._decisions[stored.loop, stored.decision_id] = stored
         return stored
 
     def close(self, decision: Decision) -> None:
-        self._sql(
-            "DELETE FROM open_decisions WHERE due = ? AND position = ?",
-            (decision.due, decision.position),
-        )
+        self._kept[_CLOSE].append((decision.due, decision.position))
 
     def due(self, now: int, limit: int) -> list[Decision]:
+        self._write_kept()
         names = {loop_id: name for name, loop_id in self._ids.items()}
         found = self._sql(
             f"SELECT d.loop, {rows.DECISION} FROM open_decisions o JOIN decisions d USING (position)"
@@ -53,24 +79,14 @@ class SqliteTransaction:
 
     def has_reward(self, loop: str, reward_id: str) -> bool:
         query = "SELECT 1 FROM rewards WHERE loop = ? AND reward_id = ?"
+        if (loop, reward_id) in self._reward_ids:
+            return True
         return self._sql(query, (self._ids[loop], reward_id)).fetchone() is not None
 
     def add_reward(self, reward: Reward) -> None:
-        r = reward
-        self._sql(
-            "INSERT INTO rewards VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._ids[r.loop],
-                r.decision_id,
-                r.reward_id,
-                r.value,
-                r.slot,
-                r.component,
-                r.occurred_at,
-                r.received_at,
-                r.status,
-            ),
-        )
+        self._kept[_REWARDS].append(rows.reward_row(self._ids[reward.loop], reward))
+        if reward.reward_id is not None:
+            self._reward_ids.add((reward.loop, reward.reward_id))
 
     def early(self, loop: str, decision_id: str) -> list[Reward]:
         return self._rewards(loop, "r.status = 'early' AND r.decision_id = ? ORDER BY r.position", decision_id)
@@ -80,6 +96,7 @@ class SqliteTransaction:
         return self._rewards(loop, where, received_at, limit)
 
     def settle_early(self, reward: Reward) -> None:
+        self._write_kept()
         # Two waiting rewards without an id may be alike to the last field: settle exactly one of them.
         self._sql(
             "UPDATE rewards SET status = ? WHERE position = (SELECT min(position) FROM rewards WHERE loop = ?"
@@ -97,6 +114,9 @@ class SqliteTransaction:
         )
 
     def latest_outcome(self, decision: Decision) -> Outcome | None:
+        kept = self._outcomes.get(decision.position)
+        if kept is not None or (decision.loop, decision.decision_id) in self._decisions:
+            return kept
         row = self._sql(
             f"SELECT {rows.OUTCOME} FROM outcomes o JOIN decisions d ON d.position = o.decision"
             " WHERE o.decision = ? ORDER BY o.position DESC LIMIT 1",
@@ -106,35 +126,24 @@ class SqliteTransaction:
 
     def add_outcome(self, decision: Decision, outcome: Outcome) -> Outcome:
         loop_id = self._ids[outcome.loop]
-        position = self._next_outcome.get(outcome.loop)
-        if position is None:
-            query = "SELECT coalesce(max(position), 0) + 1 FROM outcomes WHERE loop = ?"
-            position = self._sql(query, (loop_id,)).fetchone()[0]
-        self._next_outcome[outcome.loop] = position + 1
-        o = msgspec.structs.replace(outcome, position=position)
-        self._sql(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (loop_id, o.position, decision.position, o.kind, o.value, o.at, o.slot, o.previous),
-        )
-        return o
+        position = self._cursors.next_outcome.get(loop_id, 1)
+        self._cursors.next_outcome[loop_id] = position + 1
+        stored = msgspec.structs.replace(outcome, position=position)
+        self._kept[_OUTCOMES].append(rows.outcome_row(loop_id, decision.position, stored))
+        self._outcomes[decision.position] = stored
+        return stored
 
     def count(self, loop: str, **by: float) -> None:
-        added = self.added[loop]
+        loop_id = self._ids[loop]
         for name, amount in by.items():
-            added[name] += amount
+            self._counts[loop_id, name] += amount
 
     def put_loop(self, record: LoopRecord) -> None:
         self._sql(
             "INSERT INTO loops (name, config, secret, revision, updated_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (name) DO UPDATE SET config = excluded.config, revision = excluded.revision,"
             " updated_at = excluded.updated_at",
-            (
-                record.name,
-                record.config.decode(),
-                record.secret,
-                record.revision,
-                record.updated_at,
-            ),
+            (record.name, record.config.decode(), record.secret, record.revision, record.updated_at),
         )
         query = "SELECT id FROM loops WHERE name = ?"
         self._ids[record.name] = self._sql(query, (record.name,)).fetchone()[0]
@@ -153,15 +162,35 @@ class SqliteTransaction:
         )
 
     def flush(self) -> None:
-        """Write the totals that this batch added up."""
-        for loop, by in self.added.items():
-            for name, amount in by.items():
-                self._sql(
-                    "INSERT INTO counts VALUES (?, ?, ?)"
-                    " ON CONFLICT (loop, name) DO UPDATE SET value = value + excluded.value",
-                    (self._ids[loop], name, amount),
-                )
+        """Write what was kept back, and the totals that this batch added up."""
+        counts = [(loop_id, name, amount) for (loop_id, name), amount in self._counts.items() if amount]
+        self._kept[_COUNTS] = counts
+        self._write_kept()
+
+    def _write_kept(self) -> None:
+        for statement, kept in self._kept.items():
+            for start in range(0, len(kept), _MOST_ROWS):
+                self._write_rows(statement, kept[start : start + _MOST_ROWS])
+            kept.clear()
+
+    def _write_rows(self, statement: str, kept: Sequence[Row]) -> None:
+        row = f"({', '.join('?' * len(kept[0]))})"
+        self._sql(statement.format(rows=", ".join([row] * len(kept))), [value for r in kept for value in r])
 
     def _rewards(self, loop: str, where: str, *values: object) -> list[Reward]:
+        self._write_kept()
         query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND {where}"
         return [rows.reward(loop, row) for row in self._sql(query, (self._ids[loop], *values))]
+
+
+_DECISIONS = "INSERT INTO decisions VALUES {rows}"
+_OPEN = "INSERT INTO open_decisions VALUES {rows}"
+_CLOSE = "DELETE FROM open_decisions WHERE (due, position) IN (VALUES {rows})"
+_REWARDS = (
+    "INSERT INTO rewards (loop, decision_id, reward_id, value, slot, component, occurred_at, received_at, status)"
+    " VALUES {rows}"
+)
+_OUTCOMES = "INSERT INTO outcomes VALUES {rows}"
+_COUNTS = "INSERT INTO counts VALUES {rows} ON CONFLICT (loop, name) DO UPDATE SET value = value + excluded.value"
+_STATEMENTS = (_DECISIONS, _OPEN, _CLOSE, _REWARDS, _OUTCOMES, _COUNTS)
+"""In the order in which they are written: a decision opens before it closes."""
