@@ -3,7 +3,10 @@
 features -> policy distribution -> caps and guards, a fold -> sample -> record. Nothing acts after the sample.
 """
 
+import bisect
 import functools
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -12,7 +15,7 @@ import numpy as np
 
 from bandit.exploration import Guard, Plan
 from bandit.policies import randomness
-from bandit.policies.base import Arms, Belief, Floats, Pmf, Policy, evenly, is_highest
+from bandit.policies.base import Belief, Pmf, Policy
 from bandit.policies.situation import Situation
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
@@ -94,7 +97,7 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         due=frame.config.reward.due(at),
         request=body,
         actions=situation.ids,
-        propensities=plan.q.tolist(),
+        propensities=plan.q,
         predicted=None if belief.mean is None else belief.mean.tolist(),
         ranking=slots,
         policy=frame.policy.kind if failure is None else frame.config.fallback.kind,
@@ -111,57 +114,63 @@ def believe(frame: Frame, situation: Situation, decision_id: str) -> tuple[Belie
     frozen = functools.partial(randomness.generator, frame.secret, decision_id, frame.model_version)
     try:
         belief = frame.policy.believe(situation, frozen)
-        usable = belief.distribution(np.arange(len(situation.ids))) if belief.mean is None else belief.mean
-        return belief, None if np.isfinite(usable).all() else "the policy's numbers are not finite"
+        numbers = belief.distribution(np.arange(len(situation.ids))) if belief.mean is None else belief.mean
+        # A sum is finite only if everything in it is.
+        return belief, None if math.isfinite(numbers.sum()) else "the policy's numbers are not finite"
     except Exception as error:  # noqa: BLE001  # whatever a policy raises, the request gets an answer
         return Pmf(np.zeros(len(situation.ids))), f"the policy failed: {error!r}"
 
 
-def sample(q: Floats, u: float) -> int:
+def sample(q: Sequence[float], u: float) -> int:
     """Return the index that u in [0, 1) falls on when [0, 1) is divided in the proportions of q.
 
     The one place that samples. An index of probability 0 is never returned.
     """
-    edges = q.cumsum()
-    i = int(edges.searchsorted(u * edges[-1], side="right"))
-    return min(i, int(q.nonzero()[0][-1]))
+    edges = list(itertools.accumulate(q))
+    i = bisect.bisect_right(edges, u * edges[-1])
+    return i if i < len(q) else max(k for k, x in enumerate(q) if x > 0)
 
 
 def _rank(
-    frame: Frame, top_n: int, belief: Belief, ids: Sequence[str], order: Arms, decision_id: str
+    frame: Frame, top_n: int, belief: Belief, ids: Sequence[str], order: Sequence[int], decision_id: str
 ) -> tuple[list[Slot], Plan]:
     """Fill the slots one after the other, each from the distribution over what is left; return the first one's plan."""
-    left = np.arange(len(ids))
+    guards = frame.config.exploration.guards()
+    mean = None if belief.mean is None else belief.mean.tolist()
+    left = list(range(len(ids)))
     slots: list[Slot] = []
     plans: list[Plan] = []
     for slot in range(min(top_n, len(ids))):
-        plan = _plan(frame, belief, left, order)
+        start = _start(belief, mean, left, order)
+        plan = functools.reduce(_apply, guards, start)
         chosen = sample(plan.q, randomness.uniform(frame.secret, decision_id, frame.model_version, slot))
-        slots.append(Slot(ids[left[chosen]], float(plan.q[chosen]), not plan.greedy[chosen], plan.reason))
+        slots.append(Slot(ids[left.pop(chosen)], plan.q[chosen], not plan.greedy[chosen], plan.reason))
         plans.append(plan)
-        left = np.delete(left, chosen) if slot + 1 < top_n else left
     return slots, plans[0]
 
 
-def _plan(frame: Frame, belief: Belief, left: Arms, order: Arms) -> Plan:
-    q = belief.distribution(left)
-    greedy = is_highest(q if belief.mean is None else belief.mean[left])
-    start = Plan(q=q, greedy=greedy, baseline=int(order[left].argmin()))
-    return functools.reduce(_apply, frame.config.exploration.guards(), start)
+def _start(belief: Belief, mean: list[float] | None, left: list[int], order: Sequence[int]) -> Plan:
+    """Return the policy's own distribution over what is left; greedy are all actions of the highest mean."""
+    q = belief.distribution(np.array(left)).tolist()
+    scores = q if mean is None else [mean[k] for k in left]
+    highest = max(scores)
+    baseline = min(range(len(left)), key=lambda k: order[left[k]])
+    return Plan(q, [score == highest for score in scores], baseline)
 
 
-def _fallback(kind: str, order: Arms) -> Belief:
-    return Pmf(evenly(order == order.min()) if kind == "baseline" else np.full(len(order), 1 / len(order)))
+def _fallback(kind: str, order: Sequence[int]) -> Belief:
+    count = len(order)
+    return Pmf(np.array([float(place == min(order)) if kind == "baseline" else 1 / count for place in order]))
 
 
 def _apply(plan: Plan, guard: Guard) -> Plan:
     return guard(plan)
 
 
-def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> Arms:
+def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> list[int]:
     """Return each eligible action's place in the request, the only thing that request order matters for."""
     place = {action.id: i for i, action in enumerate(request.actions)}
-    return np.array([place[name] for name in ids], dtype=np.intp)
+    return [place[name] for name in ids]
 
 
 def _first_repeated(actions: Iterable[Action]) -> str:

@@ -8,26 +8,26 @@ information projection (argmin KL(q || p), Csiszar 1975) of the policy's p on
 Its solution is q_k = max(phi, m p_k) with one multiplier m if the cap is slack, else one for G and one for the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from bandit.policies.base import Floats, evenly
 from store.errors import InvalidInput
+
+Probabilities: TypeAlias = list[float]
+"""Plain floats: a decision has few actions, and each numpy call costs what ten of them do."""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A slot's distribution on its way to be sampled.
 
-    `q` has shape (K,) and sums to 1, `greedy` marks G, `baseline` is the index of the caller's first choice. `reason`
+    `q` has K entries that sum to 1, `greedy` marks G, `baseline` is the index of the caller's first choice. `reason`
     names what forced the slot, `trace` all that changed `q`.
     """
 
-    q: Floats
-    greedy: NDArray[np.bool_]
+    q: Probabilities
+    greedy: list[bool]
     baseline: int
     reason: str | None = None
     trace: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def exploration(self) -> float:
         """The probability off the greedy actions."""
-        return float(self.q[~self.greedy].sum())
+        return _off(self.q, self.greedy)
 
 
 Guard: TypeAlias = Callable[[Plan], Plan]
@@ -77,7 +77,7 @@ def only_greedy(plan: Plan) -> Plan:
 
 def only_baseline(plan: Plan) -> Plan:
     """Serve the caller's first eligible choice."""
-    return _forced(plan, evenly(np.arange(len(plan.q)) == plan.baseline), "mode baseline")
+    return _forced(plan, [float(k == plan.baseline) for k in range(len(plan.q))], "mode baseline")
 
 
 def cap_and_floor(cap: float, floor: float) -> Guard:
@@ -85,38 +85,54 @@ def cap_and_floor(cap: float, floor: float) -> Guard:
 
     def project(plan: Plan) -> Plan:
         phi = floor / len(plan.q)
-        off = ~plan.greedy
-        q = fill(plan.q, phi, 1.0)
-        trace = ("exploration.floor",) if plan.q.min() < phi else ()
-        allowed = min(cap, 1.0 - phi * (len(q) - int(off.sum())))
-        if q[off].sum() > allowed:
-            q[off] = fill(plan.q[off], phi, allowed)
-            q[plan.greedy] = fill(plan.q[plan.greedy], phi, 1.0 - allowed)
-            trace = (*trace, "exploration.cap")
-        return msgspec.structs.replace(plan, q=q, trace=plan.trace + trace)
+        q, trace = plan.q, plan.trace
+        if min(q) < phi:
+            q, trace = fill(q, phi, 1.0), (*trace, "exploration.floor")
+        allowed = min(cap, 1.0 - phi * sum(plan.greedy))
+        if _off(q, plan.greedy) > allowed:
+            q, trace = _capped(plan, phi, allowed), (*trace, "exploration.cap")
+        return Plan(q, plan.greedy, plan.baseline, plan.reason, trace)
 
     return project
 
 
-def fill(p: Floats, phi: float, total: float) -> Floats:
-    """Return max(phi, m p) with the m for which it sums to `total`; even where all of p is 0. Shapes (K,).
+def fill(p: Sequence[float], phi: float, total: float) -> Probabilities:
+    """Return max(phi, m p) with the m for which it sums to `total`; even where all of p is 0.
 
     Needs K phi <= total. Exact: each round puts the entries on the floor that the last m left below it, and m only
     falls, so after at most K rounds, and mostly after one or two, none is left to add.
     """
-    share = p.sum()
-    if share <= 0:
-        return np.full(len(p), total / len(p))
-    low, floored = p * (total / share) < phi, 0
-    while (count := int(low.sum())) > floored:
-        if count == len(p):
-            return np.full(count, phi)
-        floored, share = count, p[~low].sum()
-        low = p * ((total - count * phi) / share) < phi
-    q = np.where(low, phi, p * ((total - floored * phi) / share))
-    q[q.argmax()] += total - q.sum()
-    return np.asarray(q)
+    m, floored = 0.0, -1
+    above = p
+    while len(p) - len(above) > floored:
+        floored, share = len(p) - len(above), sum(above)
+        if share <= 0:
+            return [total / len(p)] * len(p)
+        m = (total - floored * phi) / share
+        above = [x for x in above if m * x >= phi]
+    q = [max(phi, m * x) for x in p]
+    q[q.index(max(q))] += total - sum(q)
+    return q
 
 
-def _forced(plan: Plan, q: Floats, reason: str) -> Plan:
+def evenly(chosen: Sequence[bool]) -> Probabilities:
+    """Return the distribution that is uniform over the marked entries."""
+    count = sum(chosen)
+    return [marked / count for marked in chosen]
+
+
+def _capped(plan: Plan, phi: float, allowed: float) -> Probabilities:
+    """Fill the greedy actions and the others apart, the others with what is allowed."""
+    groups = {
+        True: iter(fill([x for x, g in zip(plan.q, plan.greedy, strict=True) if g], phi, 1.0 - allowed)),
+        False: iter(fill([x for x, g in zip(plan.q, plan.greedy, strict=True) if not g], phi, allowed)),
+    }
+    return [next(groups[g]) for g in plan.greedy]
+
+
+def _off(q: Sequence[float], greedy: Sequence[bool]) -> float:
+    return sum(x for x, g in zip(q, greedy, strict=True) if not g)
+
+
+def _forced(plan: Plan, q: Probabilities, reason: str) -> Plan:
     return msgspec.structs.replace(plan, q=q, reason=reason, trace=(*plan.trace, reason))

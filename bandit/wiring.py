@@ -1,5 +1,6 @@
 """The composition root: the one place that makes adapters and hands them to who needs them."""
 
+import gc
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     """Serve the application until a signal stops it."""
     # The writer thread and the event loop hand the interpreter to each other thousands of times a second.
     sys.setswitchinterval(0.0002)
+    # What is loaded by now stays: the collector need not look at it again and again, nor stop a request for it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     # One thread: small matrices gain nothing from more, and results must not depend on how many there are.
     with threadpool_limits(limits=1):
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)

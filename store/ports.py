@@ -62,11 +62,17 @@ any other error undoes the whole batch."""
 class Store(Protocol):
     """A durable log of loops, decisions, rewards and outcomes, with one writer."""
 
-    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
-        """Run the operations in order in one transaction and make it durable before returning.
+    def begin(self, operations: Sequence[Operation[object]]) -> list[object]:
+        """Run the operations in order in one transaction that `commit` makes durable; nothing is answered before that.
 
         Returns one result per operation: its value, or the `HoneyguideError` that it raised.
-        Raises `NotStored` when nothing was written.
+        Raises `NotStored`, with nothing left open, when the batch cannot be written.
+        """
+
+    def commit(self) -> None:
+        """Make what `begin` ran durable; may run in another thread than everything else.
+
+        Raises `NotStored` when nothing of it was written.
         """
 
     def loops(self) -> list[LoopRecord]:
@@ -107,3 +113,10 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release files and connections."""
+
+
+def write(store: Store, operations: Sequence[Operation[object]]) -> list[object]:
+    """Run the operations in one transaction and return their results once they are durable; raises `NotStored`."""
+    results = store.begin(operations)
+    store.commit()
+    return results

@@ -87,7 +87,9 @@ class Index:
 
     def distribution(self, among: Arms) -> Floats:
         """Return probability 1 shared by the actions of the highest score."""
-        return evenly(is_highest(self.scores[among]))
+        scores = self.scores[among]
+        highest = scores == scores.max()
+        return np.asarray(highest / highest.sum())
 
 
 class Pmf:
@@ -104,13 +106,3 @@ class Pmf:
         p = self.probabilities[among]
         total = p.sum()
         return p / total if total > 0 else np.full(len(among), 1 / len(among))
-
-
-def is_highest(scores: Floats) -> NDArray[np.bool_]:
-    """Mark the entries that equal the maximum."""
-    return np.asarray(scores == scores.max())
-
-
-def evenly(chosen: NDArray[np.bool_]) -> Floats:
-    """Return the distribution that is uniform over the marked entries."""
-    return np.asarray(chosen / chosen.sum())

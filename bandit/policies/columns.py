@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 INTERCEPT = ""
+_MOST_SHAPES = 256
+"""Sets of feature names whose columns are remembered; a loop's actions have a few."""
 
 
 class Columns:
@@ -15,11 +17,12 @@ class Columns:
     without a column counts as 0. After `limit` columns no name is added.
     """
 
-    __slots__ = ("_limit", "index")
+    __slots__ = ("_limit", "_places", "index")
 
     def __init__(self, limit: int, names: Iterable[str] = (INTERCEPT,)) -> None:
         self._limit = limit
         self.index = {name: column for column, name in enumerate(names)}
+        self._places: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -30,25 +33,41 @@ class Columns:
             for name in mapping:
                 if name not in self.index and len(self.index) < self._limit:
                     self.index[name] = len(self.index)
+                    self._places.clear()
 
     def matrix(self, shared: Mapping[str, float], own: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
         """Return one dense row per entry of `own`, shape (K, d); a name in `shared` too adds up."""
-        base = [0.0] * len(self.index)
-        base[0] = 1.0
-        self._add(base, shared)
-        rows = []
-        for features in own:
-            rows.append(row := base.copy())
-            self._add(row, features)
-        return np.array(rows)
+        x = np.empty((len(own), len(self.index)))
+        x[:] = self._row(shared)
+        names = tuple(own[0])
+        if all(tuple(features) == names for features in own):
+            # Actions mostly have the same features: their columns are looked up once, their values placed at once.
+            places, columns = self._known(names)
+            values = np.array([list(features.values()) for features in own])
+            x[:, columns] += values[:, places]
+        else:
+            x += [self._row(features, intercept=0.0) for features in own]
+        return x
 
     def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the dense vector of the features, shape (d,)."""
         return np.asarray(self.matrix(shared, [own])[0])
 
-    def _add(self, row: list[float], features: Mapping[str, float]) -> None:
-        column_of = self.index.get
+    def _known(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
+        """Return which of the names have columns, and these columns."""
+        found = self._places.get(names)
+        if found is None:
+            known = [(place, self.index[name]) for place, name in enumerate(names) if name in self.index]
+            if len(self._places) >= _MOST_SHAPES:
+                self._places.clear()
+            found = self._places[names] = ([place for place, _ in known], [column for _, column in known])
+        return found
+
+    def _row(self, features: Mapping[str, float], intercept: float = 1.0) -> list[float]:
+        row = [0.0] * len(self.index)
+        row[0] = intercept
         for name, value in features.items():
-            column = column_of(name)
+            column = self.index.get(name)
             if column is not None:
                 row[column] += value
+        return row

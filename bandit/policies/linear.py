@@ -37,7 +37,7 @@ class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LinearTsConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
     """Thompson Sampling: `draws` frozen posterior draws per decision, posterior deviations scaled by `scale`."""
 
-    draws: Annotated[int, Meta(ge=1, le=10_000)] = 256
+    draws: Annotated[int, Meta(ge=1, le=10_000)] = 128
     scale: Annotated[float, Meta(gt=0, le=100)] = 0.5
 
 
@@ -48,7 +48,10 @@ class LinearUcbConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
 
 
 class _LinearGaussian:
-    """The regression itself: `mean` (A, d), `cov` (A, d, d) in units of the noise, and the noise's sums."""
+    """The regression itself: `mean` (1 + A, d), `cov` (1 + A, d, d) in units of the noise, and the noise's sums.
+
+    Row 0 is the prior, which an action that was never learned has.
+    """
 
     kind: ClassVar[str]
 
@@ -56,8 +59,8 @@ class _LinearGaussian:
         self.config = config
         self._columns = Columns(config.max_features)
         self._arms: dict[str, int] = {}
-        self._mean: Floats = np.zeros((0, 1))
-        self._cov: Floats = np.zeros((0, 1, 1))
+        self._mean: Floats = np.zeros((1, 1))
+        self._cov: Floats = np.full((1, 1, 1), config.prior_variance)
         self._observed = 0
         self._squares = 0.0
 
@@ -72,7 +75,7 @@ class _LinearGaussian:
         header, arrays = statefile.unpack(cls.kind, state)
         policy = cls(config)
         policy._columns = Columns(config.max_features, header["columns"])
-        policy._arms = {arm: row for row, arm in enumerate(header["arms"])}
+        policy._arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         policy._observed = header["observed"]
         policy._mean, policy._cov = arrays["mean"].copy(), arrays["cov"].copy()
         policy._squares = float(arrays["squares"][0])
@@ -115,20 +118,10 @@ class _LinearGaussian:
     def _score(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,)."""
         x = self._columns.matrix(situation.context, situation.actions())
-        rows = [self._arms.get(arm, -1) for arm in situation.ids]
-        if rows == list(range(len(self._arms))):
-            mean, cov = self._mean, self._cov
-        else:
-            mean, cov = self._gather(np.array(rows))
-        variance = (np.matmul(cov, x[:, :, None])[:, :, 0] * x).sum(axis=1)
-        return (mean * x).sum(axis=1), np.sqrt(np.maximum(variance, 0.0) * self._noise())
-
-    def _gather(self, rows: Any) -> tuple[Floats, Floats]:  # noqa: ANN401  # an index array
-        """Pick the rows' regressions; -1 stands for an action that was never learned, which has the prior."""
-        d = len(self._columns)
-        mean = np.vstack([self._mean, np.zeros((1, d))])
-        cov = np.concatenate([self._cov, self.config.prior_variance * np.eye(d)[None]])
-        return mean[rows], cov[rows]
+        rows = [self._arms.get(arm, 0) for arm in situation.ids]
+        mean, cov = self._mean[rows], self._cov[rows]
+        variance = np.vecdot(np.matvec(cov, x), x)
+        return np.vecdot(mean, x), np.sqrt(np.maximum(variance, 0.0) * self._noise())
 
     def _noise(self) -> float:
         """Return the posterior estimate of sigma^2 (inverse-gamma rate over shape)."""
@@ -144,10 +137,9 @@ class _LinearGaussian:
             fresh = np.arange(before, before + new)
             self._cov[:, fresh, fresh] = prior
         if situation.ids[arm] not in self._arms and len(self._arms) < self.config.max_actions:
-            self._arms[situation.ids[arm]] = len(self._arms)
-            d = len(self._columns)
-            self._mean = np.concatenate([self._mean, np.zeros((1, d))])
-            self._cov = np.concatenate([self._cov, prior * np.eye(d)[None]])
+            self._arms[situation.ids[arm]] = len(self._mean)
+            self._mean = np.concatenate([self._mean, self._mean[:1]])
+            self._cov = np.concatenate([self._cov, self._cov[:1]])
 
 
 class LinearTs(_LinearGaussian):

@@ -1,12 +1,12 @@
 """Group commit: operations that arrive while one transaction is being synced share the next one.
 
-One writer thread runs the store's `write`; an event loop submits and is answered after the sync.
+The event loop runs the operations, which are quick; one thread syncs, which is slow and needs no interpreter.
 """
 
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
+from collections import deque
 from typing import TypeVar, cast
 
 from store.errors import HoneyguideError, NotStored
@@ -18,17 +18,21 @@ _Entry = tuple[Operation[object], "asyncio.Future[object]"]
 
 
 class GroupCommit:
-    """Runs operations on a store in shared, durable transactions.
+    """Runs operations on a store in shared, durable transactions, in the order in which they were submitted.
 
-    At most `max_waiting` operations wait and at most `max_batch` share a transaction. `close` commits what waits.
+    At most `max_waiting` operations wait and at most `max_batch` share a transaction. Belongs to one event loop.
     """
 
-    def __init__(self, store: Store, *, max_waiting: int = 4096, max_batch: int = 256) -> None:
+    def __init__(self, store: Store, *, max_waiting: int = 4096, max_batch: int = 128) -> None:
         self._store = store
+        self._max_waiting = max_waiting
         self._max_batch = max_batch
-        self._queue: queue.Queue[_Entry | None] = queue.Queue(max_waiting)
+        self._waiting: deque[_Entry] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="honeyguide-writer", daemon=True)
+        self._prepared: queue.SimpleQueue[list[tuple[asyncio.Future[object], object]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._sync, name="honeyguide-sync", daemon=True)
         self._thread.start()
 
     async def submit(self, operation: Operation[T]) -> T:
@@ -36,41 +40,46 @@ class GroupCommit:
 
         Raises the `HoneyguideError` that the operation raised, or `NotStored` when the write failed or too many wait.
         """
+        if len(self._waiting) >= self._max_waiting:
+            raise NotStored(f"{self._max_waiting} operations wait for the disk; send the request again")
         future: asyncio.Future[object] = self._loop.create_future()
-        try:
-            self._queue.put_nowait((operation, future))
-        except queue.Full:
-            raise NotStored(f"{self._queue.maxsize} operations wait for the disk; send the request again") from None
+        self._waiting.append((operation, future))
+        if self._idle.is_set():
+            self._idle.clear()
+            # Whoever else the event loop has to serve in this round joins the batch.
+            self._loop.call_soon(self._begin)
         return cast("T", await future)
 
     async def close(self) -> None:
-        """Commit what waits and stop the writer."""
-        await asyncio.to_thread(self._queue.put, None)
+        """Commit what waits and stop."""
+        await self._idle.wait()
+        self._prepared.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _run(self) -> None:
-        while batch := self._next_batch():
-            results = self._write([operation for operation, _ in batch])
-            answers = [(future, result) for (_, future), result in zip(batch, results, strict=True)]
-            self._loop.call_soon_threadsafe(_answer, answers)
+    def _begin(self) -> None:
+        """Run the next batch and hand it to the thread; on an error its callers hear it, and the next one begins."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+            try:
+                results = self._store.begin([operation for operation, _ in batch])
+            except NotStored as error:
+                _answer([(future, error) for _, future in batch])
+            else:
+                self._prepared.put([(future, result) for (_, future), result in zip(batch, results, strict=True)])
+                return
+        self._idle.set()
 
-    def _next_batch(self) -> list[_Entry]:
-        first = self._queue.get()
-        batch = []
-        while first is not None:
-            batch.append(first)
-            if len(batch) == self._max_batch or self._queue.empty():
-                return batch
-            first = self._queue.get()
-        if batch:
-            self._queue.put(None)  # the stop sign came behind operations: finish these first
-        return batch
+    def _sync(self) -> None:
+        while (answers := self._prepared.get()) is not None:
+            try:
+                self._store.commit()
+            except NotStored as error:
+                answers = [(future, error) for future, _ in answers]
+            self._loop.call_soon_threadsafe(self._done, answers)
 
-    def _write(self, operations: Sequence[Operation[object]]) -> Sequence[object]:
-        try:
-            return self._store.write(operations)
-        except NotStored as error:
-            return [error] * len(operations)
+    def _done(self, answers: list[tuple["asyncio.Future[object]", object]]) -> None:
+        _answer(answers)
+        self._begin()
 
 
 def _answer(answers: list[tuple["asyncio.Future[object]", object]]) -> None:

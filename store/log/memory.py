@@ -105,15 +105,17 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._state = _State()
+        self._next = self._state
 
-    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
-        state = self._state.copy()
+    def begin(self, operations: Sequence[Operation[object]]) -> list[object]:
+        self._next = self._state.copy()
         try:
-            results = [_run(operation, _MemoryTransaction(state)) for operation in operations]
+            return [_run(operation, _MemoryTransaction(self._next)) for operation in operations]
         except Exception as error:
             raise NotStored(f"nothing was written ({error!r}); send the request again") from error
-        self._state = state
-        return results
+
+    def commit(self) -> None:
+        self._state = self._next
 
     def loops(self) -> list[LoopRecord]:
         return [self._state.loops[name] for name in sorted(self._state.loops)]

@@ -1,6 +1,6 @@
 """The embedded `Store`: one SQLite file, one writing connection, one reading connection.
 
-Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `write` returns.
+Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `commit` returns.
 """
 
 import os
@@ -25,8 +25,8 @@ _MAGIC = b"SQLite format 3\x00"
 class SqliteStore:
     """The `Store` port over `<folder>/honeyguide.db`.
 
-    `write` may be called from one thread at a time, the reads from one other. With `read_only` nothing is created,
-    migrated or written; a running server's file may be read that way.
+    One thread does everything but `commit`, which may run in another while that one reads. With `read_only` nothing is
+    created, migrated or written; a running server's file may be read that way.
 
     Raises `StoreUnusable` when the file is damaged, foreign, newer than this program, or missing when `read_only`.
     """
@@ -48,7 +48,7 @@ class SqliteStore:
             raise StoreUnusable(f"{path} cannot be opened ({error}): {_WAY_OUT}") from error
         self._cursors = Cursors(self._reader)
 
-    def write(self, operations: Sequence[Operation[object]]) -> list[object]:
+    def begin(self, operations: Sequence[Operation[object]]) -> list[object]:
         if self._writer is None:
             raise NotStored("this store was opened to read only")
         tx = SqliteTransaction(self._writer, self._cursors)
@@ -56,13 +56,17 @@ class SqliteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             results = [_run(operation, tx) for operation in operations]
             tx.flush()
-            self._writer.execute("COMMIT")
         except BaseException as error:
-            self._roll_back()
-            if not isinstance(error, Exception):
-                raise
-            raise NotStored(f"nothing was written ({error!r}); send the request again") from error
+            raise self._undone(error) from error
         return results
+
+    def commit(self) -> None:
+        if self._writer is None:
+            raise NotStored("this store was opened to read only")
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._undone(error) from error
 
     def loops(self) -> list[LoopRecord]:
         found = self._reader.execute("SELECT name, config, secret, revision, updated_at FROM loops ORDER BY name")
@@ -145,10 +149,14 @@ class SqliteStore:
         # An unknown loop has no id, and so no rows.
         return self._reader.execute(query, (self._cursors.loop_ids.get(loop), *values))
 
-    def _roll_back(self) -> None:
+    def _undone(self, error: BaseException) -> BaseException:
+        """Roll the transaction back; returns what to raise."""
         if self._writer is not None and self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
             self._cursors = Cursors(self._writer)
+        if not isinstance(error, Exception):
+            return error
+        return NotStored(f"nothing was written ({error!r}); send the request again")
 
 
 _WAY_OUT = (

@@ -151,8 +151,8 @@ class TestLinear:
         alone = Situation({}, [Action("a")])
         policy.learn(alone, 0, 1.0, 1.0)
         policy.learn(alone, 0, 0.0, 1.0)
-        assert_allclose(policy._mean, [[0.4]])
-        assert_allclose(policy._cov, [[[0.4]]])
+        assert_allclose(policy._mean[1], [0.4])
+        assert_allclose(policy._cov[1], [[0.4]])
         # Inverse gamma: shape 1 + 2/2, rate 0.25 + (sum of squares 1 - mean * precision * mean 0.4) / 2.
         assert policy._noise() == pytest.approx((0.25 + 0.3) / 2)
 
@@ -169,8 +169,8 @@ class TestLinear:
         design, y = np.array(rows), np.array(rewards)
         precision = np.eye(5) / 2.0 + design.T @ design
         mean = np.linalg.solve(precision, design.T @ y)
-        assert_allclose(policy._mean[0], mean, atol=1e-9)
-        assert_allclose(policy._cov[0], np.linalg.inv(precision), atol=1e-9)
+        assert_allclose(policy._mean[1], mean, atol=1e-9)
+        assert_allclose(policy._cov[1], np.linalg.inv(precision), atol=1e-9)
         assert policy._squares == pytest.approx(y @ y - mean @ precision @ mean, rel=1e-9)
 
     def test_correction_is_as_if_the_reward_had_been_there(self) -> None:
@@ -218,4 +218,4 @@ class TestLinear:
         policy = self.one(max_features=5, max_actions=3)
         for i in range(50):
             policy.learn(Situation({f"f{i}": 1.0}, [Action(f"a{i}")]), 0, 1.0, 1.0)
-        assert policy._cov.shape == (3, 5, 5)
+        assert policy._cov.shape == (1 + 3, 5, 5)

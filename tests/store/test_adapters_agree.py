@@ -11,7 +11,7 @@ from support import decision, loop
 from store.ledger.join import drop_early, expire, record_decision, record_reward
 from store.log.memory import MemoryStore
 from store.log.sqlite import SqliteStore
-from store.ports import Store
+from store.ports import Store, write
 from store.records import Reward, RewardRules
 
 RULES = RewardRules(window_s=1, correction_window_s=2)
@@ -44,12 +44,12 @@ def operation(step: tuple, now: int):
 
 
 def play(store: Store, script: list[tuple]) -> list[object]:
-    store.write([lambda tx: tx.put_loop(loop("a"))])
+    write(store, [lambda tx: tx.put_loop(loop("a"))])
     now, answers = 0, []
     for step in script:
         now += step[1] if step[0] == "wait" else 1
         give_up = functools.partial(drop_early, loop="a", before=now - 1_000_000, limit=9)
-        answers += [str(answer) for answer in store.write([operation(step, now), give_up])]
+        answers += [str(answer) for answer in write(store, [operation(step, now), give_up])]
     seen = [(store.rewards("a", name), store.outcomes("a", name), store.decision("a", name)) for name in "pqrs"]
     return [answers, seen, store.examples("a", after=0, limit=99), store.counts("a"), store.first_open("a")]
 

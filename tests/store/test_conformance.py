@@ -7,7 +7,7 @@ import pytest
 from support import decision, loop
 
 from store.errors import Conflict, NotStored
-from store.ports import Store
+from store.ports import Store, write
 from store.records import Checkpoint, Counts, Outcome, Reward
 
 
@@ -28,7 +28,7 @@ def test_decision_comes_back_as_it_went_in(store: Store) -> None:
     awkward = msgspec.structs.replace(
         decision(), propensities=[0.1, 0.2, math.nextafter(0.7, 1)], trace=["t"], fallback="f", predicted=None
     )
-    [stored] = store.write([lambda tx: tx.add_decision(awkward)])
+    [stored] = write(store, [lambda tx: tx.add_decision(awkward)])
     assert stored == msgspec.structs.replace(awkward, position=1)
     assert store.decision("a", "d") == stored
 
@@ -48,7 +48,7 @@ def test_absent_things_are_none_or_empty(store: Store) -> None:
 
 def test_ids_are_per_loop(store: Store) -> None:
     """The same decision id may be used in two loops."""
-    store.write([lambda tx: tx.add_decision(decision(loop="a")), lambda tx: tx.add_decision(decision(loop="b", at=1))])
+    write(store, [lambda tx: tx.add_decision(decision(loop="a")), lambda tx: tx.add_decision(decision(loop="b", at=1))])
     assert store.decision("a", "d").at == 0
     assert store.decision("b", "d").at == 1
 
@@ -57,7 +57,7 @@ def test_outcome_positions_count_per_loop_without_gaps(store: Store) -> None:
     """Outcome positions are 1, 2, 3 … in each loop, over several transactions."""
     for i, name in enumerate("aabab"):
         d = decision(str(i), loop=name)
-        store.write([lambda tx, d=d: tx.add_outcome(tx.add_decision(d), outcome(d.decision_id, loop=d.loop))])
+        write(store, [lambda tx, d=d: tx.add_outcome(tx.add_decision(d), outcome(d.decision_id, loop=d.loop))])
     assert [e.outcome.position for e in store.examples("a", after=0, limit=9)] == [1, 2, 3]
     assert [e.outcome.decision_id for e in store.examples("a", after=1, limit=1)] == ["1"]
     assert store.log_position("b") == 2
@@ -65,10 +65,10 @@ def test_outcome_positions_count_per_loop_without_gaps(store: Store) -> None:
 
 def test_examples_pair_outcomes_with_their_decisions(store: Store) -> None:
     """An example holds the decision that its outcome settles, however often it is settled."""
-    store.write([lambda tx: [tx.add_outcome(tx.add_decision(decision("d")), outcome("d")), None][1]])
+    write(store, [lambda tx: [tx.add_outcome(tx.add_decision(decision("d")), outcome("d")), None][1]])
     stored = store.decision("a", "d")
     corrected = msgspec.structs.replace(outcome(kind="corrected", value=2.0), previous=1.0, slot=0)
-    store.write([lambda tx: tx.add_outcome(stored, corrected)])
+    write(store, [lambda tx: tx.add_outcome(stored, corrected)])
     first, second = store.examples("a", after=0, limit=9)
     assert first.decision == second.decision == stored
     assert (second.outcome.previous, second.outcome.slot, second.outcome.value) == (1.0, 0, 2.0)
@@ -86,7 +86,7 @@ def test_latest_outcome_is_the_newest(store: Store) -> None:
         tx.add_outcome(d, outcome(kind="corrected", value=2.0))
         found.append(tx.latest_outcome(d).value)
 
-    store.write([settle])
+    write(store, [settle])
     assert found == [None, 2.0]
 
 
@@ -94,25 +94,26 @@ def test_due_are_the_open_whose_window_has_passed(store: Store) -> None:
     """`due` lists open decisions of all loops, earliest first, up to the limit; closing takes one off."""
     for name, due in (("late", 9), ("soon", 3), ("other", 5)):
         d = decision(name, at=0, window=due, loop="b" if name == "other" else "a")
-        store.write([lambda tx, d=d: tx.add_decision(d)])
-    [ids] = store.write([lambda tx: [d.decision_id for d in tx.due(5, 9)]])
+        write(store, [lambda tx, d=d: tx.add_decision(d)])
+    [ids] = write(store, [lambda tx: [d.decision_id for d in tx.due(5, 9)]])
     assert ids == ["soon", "other"]
     assert store.anything_due(3)
     assert not store.anything_due(2)
-    store.write([lambda tx: tx.close(tx.decision("a", "soon"))])
+    write(store, [lambda tx: tx.close(tx.decision("a", "soon"))])
     assert not store.anything_due(4)
-    assert store.write([lambda tx: len(tx.due(99, 1))]) == [1]
+    assert write(store, [lambda tx: len(tx.due(99, 1))]) == [1]
     assert store.first_open("a") == 1
     assert store.first_open("b") == 3
 
 
 def test_reward_ids_are_found_per_loop(store: Store) -> None:
     """A reward id is known in its own loop only, at once and later."""
-    found = store.write(
+    found = write(
+        store,
         [
             lambda tx: tx.add_reward(reward(reward_id="r")),
             lambda tx: (tx.has_reward("a", "r"), tx.has_reward("b", "r"), tx.has_reward("a", "q")),
-        ]
+        ],
     )
     assert found[1] == (True, False, False)
     assert store.rewards("a", "d") == [reward(reward_id="r")]
@@ -121,12 +122,12 @@ def test_reward_ids_are_found_per_loop(store: Store) -> None:
 def test_early_rewards_wait_and_are_settled_one_by_one(store: Store) -> None:
     """Two early rewards that are alike to the last field are two; settling one leaves the other waiting."""
     early = reward(status="early")
-    store.write([lambda tx: tx.add_reward(early), lambda tx: tx.add_reward(early)])
+    write(store, [lambda tx: tx.add_reward(early), lambda tx: tx.add_reward(early)])
     assert store.anything_waiting("a", 3)
     assert not store.anything_waiting("a", 2)
     assert not store.anything_waiting("b", 3)
-    store.write([lambda tx: tx.settle_early(msgspec.structs.replace(early, status="joined"))])
-    [waiting] = store.write([lambda tx: (tx.early("a", "d"), tx.early_before("a", 3, 9), tx.early_before("a", 2, 9))])
+    write(store, [lambda tx: tx.settle_early(msgspec.structs.replace(early, status="joined"))])
+    [waiting] = write(store, [lambda tx: (tx.early("a", "d"), tx.early_before("a", 3, 9), tx.early_before("a", 2, 9))])
     assert waiting == ([early], [early], [])
     assert [r.status for r in store.rewards("a", "d")] == ["joined", "early"]
 
@@ -134,8 +135,8 @@ def test_early_rewards_wait_and_are_settled_one_by_one(store: Store) -> None:
 def test_counts_add_up(store: Store) -> None:
     """Counts add up over operations and transactions, per loop."""
     add = lambda tx: tx.count("a", decisions=1, expected_exploration=0.25)  # noqa: E731  # used three times
-    store.write([add, add])
-    store.write([add, lambda tx: tx.count("b", rewards=2)])
+    write(store, [add, add])
+    write(store, [add, lambda tx: tx.count("b", rewards=2)])
     assert store.counts("a") == Counts(decisions=3, expected_exploration=0.75)
     assert store.counts("b") == Counts(rewards=2)
 
@@ -146,8 +147,8 @@ def test_errors_of_ours_are_answers_and_spoil_nothing(store: Store) -> None:
     def refuse(tx):
         raise Conflict("no")
 
-    results = store.write(
-        [lambda tx: tx.add_decision(decision("1")), refuse, lambda tx: tx.add_decision(decision("2"))]
+    results = write(
+        store, [lambda tx: tx.add_decision(decision("1")), refuse, lambda tx: tx.add_decision(decision("2"))]
     )
     assert isinstance(results[1], Conflict)
     assert store.decision("a", "1")
@@ -164,19 +165,19 @@ def test_other_errors_undo_the_batch(store: Store) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(NotStored):
-        store.write([write_then_fail])
+        write(store, [write_then_fail])
     assert store.decision("a", "1") is None
     assert store.log_position("a") == 0
     assert store.counts("a") == Counts()
     assert [record.name for record in store.loops()] == ["a", "b"]
-    [stored] = store.write([lambda tx: tx.add_outcome(tx.add_decision(decision("2")), outcome("2"))])
+    [stored] = write(store, [lambda tx: tx.add_outcome(tx.add_decision(decision("2")), outcome("2"))])
     assert stored.position == 1
 
 
 def test_loops_are_replaced_by_name(store: Store) -> None:
     """Putting a loop again replaces it and keeps its log."""
-    store.write([lambda tx: tx.add_decision(decision())])
-    store.write([lambda tx: tx.put_loop(loop("a", revision=2))])
+    write(store, [lambda tx: tx.add_decision(decision())])
+    write(store, [lambda tx: tx.put_loop(loop("a", revision=2))])
     assert [(record.name, record.revision) for record in store.loops()] == [("a", 2), ("b", 1)]
     assert store.decision("a", "d")
 
@@ -184,8 +185,8 @@ def test_loops_are_replaced_by_name(store: Store) -> None:
 def test_checkpoints_come_newest_first_and_old_ones_go(store: Store) -> None:
     """Checkpoints are per line, newest position first; only the newest `keep` stay."""
     for position in (5, 10, 20, 10):
-        store.write([lambda tx, p=position: tx.save_checkpoint(checkpoint(p), keep=2)])
-    store.write([lambda tx: tx.save_checkpoint(checkpoint(7, line="m"), keep=2)])
+        write(store, [lambda tx, p=position: tx.save_checkpoint(checkpoint(p), keep=2)])
+    write(store, [lambda tx: tx.save_checkpoint(checkpoint(7, line="m"), keep=2)])
     assert [c.position for c in store.checkpoints("a", "l")] == [20, 10]
     assert list(store.checkpoints("a", "m")) == [checkpoint(7, line="m")]
 
@@ -193,9 +194,9 @@ def test_checkpoints_come_newest_first_and_old_ones_go(store: Store) -> None:
 def test_log_is_read_in_order_by_time_and_position(store: Store) -> None:
     """`logged` gives decisions in log order within a half-open time range, with their newest outcome."""
     for i in range(5):
-        store.write([lambda tx, i=i: tx.add_decision(decision(str(i), at=i))])
+        write(store, [lambda tx, i=i: tx.add_decision(decision(str(i), at=i))])
     settled = store.decision("a", "3")
-    store.write([lambda tx: tx.add_outcome(settled, outcome("3"))])
+    write(store, [lambda tx: tx.add_outcome(settled, outcome("3"))])
     rows = store.logged("a", since=1, until=4, after=0, limit=9)
     assert [(row.decision.decision_id, row.outcome and row.outcome.kind) for row in rows] == [
         ("1", None),

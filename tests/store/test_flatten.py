@@ -47,6 +47,13 @@ def test_what_is_no_feature_is_refused_by_name(value: object, said: str) -> None
         flatten({"f": value}, what="action 'a'")
 
 
+def test_a_nan_among_numbers_is_found() -> None:
+    """A NaN behind other numbers is refused too, wherever it stands."""
+    for features in ({"g": 1.0, "f": math.nan, "h": 2.0}, {"f": math.nan, "g": 1.0}, {"g": 1.0, "f": math.nan}):
+        with pytest.raises(InvalidInput, match="'f' is nan, which is not finite"):
+            flatten(features, what="context")
+
+
 def test_two_features_of_one_name_are_refused() -> None:
     """'a.b' beside 'b' inside 'a' is ambiguous."""
     with pytest.raises(InvalidInput, match="same flat name"):

@@ -8,7 +8,7 @@ from support import decision
 
 from store.errors import Conflict, InvalidInput
 from store.ledger.join import Receipt, drop_early, expire, record_decision, record_reward
-from store.ports import Store
+from store.ports import Store, write
 from store.records import SECOND, Reward, RewardRules
 
 RULES = RewardRules(window_s=10, default=-1.0, correction_window_s=100)
@@ -30,7 +30,7 @@ def tick(store: Store, now: int):
 
 
 def run(store: Store, operation, **arguments):
-    [result] = store.write([functools.partial(operation, **arguments)])
+    [result] = write(store, [functools.partial(operation, **arguments)])
     if isinstance(result, Exception):
         raise result
     return result

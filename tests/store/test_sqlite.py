@@ -11,14 +11,15 @@ from store.errors import NotStored, StoreUnusable
 from store.log.folder_lock import lock_folder
 from store.log.schema import MIGRATION_NAMES, migrations
 from store.log.sqlite import FILE_NAME, SqliteStore
+from store.ports import write
 
 
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     """A data folder with a thousand decisions, closed."""
     store = SqliteStore(tmp_path)
-    store.write([lambda tx: tx.put_loop(loop("a"))])
-    store.write([lambda tx, i=i: tx.add_decision(decision(str(i))) for i in range(1000)])
+    write(store, [lambda tx: tx.put_loop(loop("a"))])
+    write(store, [lambda tx, i=i: tx.add_decision(decision(str(i))) for i in range(1000)])
     store.close()
     return tmp_path
 
@@ -26,7 +27,7 @@ def filled(tmp_path: Path) -> Path:
 def test_a_new_store_reads_what_the_old_one_wrote(filled: Path) -> None:
     """Everything is there after closing and opening again, and positions go on."""
     store = SqliteStore(filled)
-    [stored] = store.write([lambda tx: tx.add_decision(decision("next"))])
+    [stored] = write(store, [lambda tx: tx.add_decision(decision("next"))])
     assert stored.position == 1001
     assert store.decision("a", "999").position == 1000
     store.close()
@@ -86,10 +87,10 @@ def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
 def test_a_reader_needs_a_store_and_cannot_write(tmp_path: Path, filled: Path) -> None:
     """`read_only` opens an existing store beside its server and refuses to write or to create one."""
     server, reader = SqliteStore(filled), SqliteStore(filled, read_only=True)
-    server.write([lambda tx: tx.add_decision(decision("fresh"))])
+    write(server, [lambda tx: tx.add_decision(decision("fresh"))])
     assert reader.decision("a", "fresh")
     with pytest.raises(NotStored):
-        reader.write([])
+        write(reader, [])
     reader.close()
     server.close()
     with pytest.raises(StoreUnusable, match="does not exist"):
@@ -103,10 +104,10 @@ def test_full_disk_stores_nothing_and_says_so(filled: Path) -> None:
     store._writer.execute(f"PRAGMA max_page_count = {pages}")
     many = [lambda tx, i=i: tx.add_decision(decision(f"more {i}")) for i in range(2000)]
     with pytest.raises(NotStored, match="full"):
-        store.write(many)
+        write(store, many)
     assert store.decision("a", "more 0") is None
     store._writer.execute("PRAGMA max_page_count = 1000000")
-    assert len(store.write(many)) == 2000
+    assert len(write(store, many)) == 2000
     store.close()
 
 
