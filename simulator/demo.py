@@ -5,7 +5,6 @@ It starts the real server in a process of its own and speaks HTTP and the comman
 
 import json
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import polars as pl
@@ -24,7 +22,7 @@ from bandit.client import Client
 from simulator.live import Baselines, showing
 from simulator.report import comparison, read_report
 from simulator.run_folder import fresh_folder
-from simulator.server import serving
+from simulator.server import serving, sigterm_as_interrupt
 from simulator.traffic import Progress, decision_id, drive, row_of
 from simulator.worlds.classification import ClassificationWorld, digits
 from store.errors import HoneyguideError
@@ -81,21 +79,15 @@ def demo(
 @contextmanager
 def _ending_cleanly(folder: Path) -> Iterator[None]:
     """Say where the data is when the run is interrupted (Ctrl-C or SIGTERM: exit code 130) or fails."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with sigterm_as_interrupt():
+            yield
     except KeyboardInterrupt:
         typer.echo(f"\nStopped. What was decided until then is in {folder}.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except HoneyguideError:
         typer.echo(f"The run failed. What was decided until then is in {folder}.", err=True)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _serve_and_learn(run: Demo) -> None:

@@ -3,6 +3,7 @@
 It knows how to start and stop a command; what the server does is the command's affair.
 """
 
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import IO
 
 from bandit.client import Client
@@ -33,7 +35,7 @@ def serving(module: str, *arguments: str, ready_within_s: float = 30.0, stop_wit
     """
     port = free_port()
     command = [sys.executable, "-m", module, *arguments, "--host", HOST, "--port", str(port)]
-    with tempfile.TemporaryFile() as words:
+    with sigterm_as_interrupt(), tempfile.TemporaryFile() as words:
         # In a process group of its own, so that Ctrl-C in a terminal reaches us alone and we end it in order.
         process = subprocess.Popen(  # noqa: S603 - the command is our own interpreter
             command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, process_group=0
@@ -48,6 +50,20 @@ def serving(module: str, *arguments: str, ready_within_s: float = 30.0, stop_wit
             raise
         finally:
             _stop(process, within_s=stop_within_s)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end what is inside as Ctrl-C does, so that it cleans up; call it from the main thread."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def free_port() -> int:

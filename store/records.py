@@ -3,6 +3,7 @@
 Times are integer microseconds since 1970-01-01 UTC. Ids are per loop.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
@@ -34,11 +35,8 @@ def check_id(what: str, value: str) -> None:
 class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A candidate: its id and its features (nested JSON of numbers, strings, booleans, numeric lists)."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
     features: dict[str, Any] = {}
-
-    def __post_init__(self) -> None:
-        check_id("action id", self.id)
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -90,6 +88,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput(f"propensities sum to {total!r}; a distribution has none below 0 and sums to 1")
         if self.due < self.at:
             raise InvalidInput(f"the reward window closes at {self.due}, before the decision at {self.at}")
+
+    def placed(self, position: int) -> "Decision":
+        """Return the decision at its place in the log; nothing else of it changes, so nothing is checked again."""
+        decision = copy.copy(self)
+        msgspec.structs.force_setattr(decision, "position", position)
+        return decision
 
     @property
     def slate_propensity(self) -> float:

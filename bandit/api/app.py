@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from bandit.api import problems
 from bandit.api.openapi import OPERATIONS, describe
@@ -24,9 +25,10 @@ def create_app(make_service: Callable[[], Service]) -> FastAPI:
             await service.close()
 
     app = FastAPI(title="Honeyguide", version=version("honeyguide"), lifespan=lifespan)
-    # FastAPI's own routes for /docs and /openapi.json come first in its router; ours are matched before them.
-    for operation in OPERATIONS:
-        app.add_route(operation.path, operation.endpoint, methods=[operation.method])
+    # Routes are tried in order: ours before FastAPI's own for /docs and /openapi.json, and the hot ones first.
+    app.router.routes[:0] = [
+        Route(operation.path, operation.endpoint, methods=[operation.method]) for operation in OPERATIONS
+    ]
     problems.install(app)
     description = describe(app.title, app.version)
     app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's documented way to replace it

@@ -1,13 +1,20 @@
 """Feature names to the columns of a dense vector; grows as a fold over what was learned, up to a bound."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.policies.situation import Situation
+
 INTERCEPT = ""
 _MOST_SHAPES = 256
 """Sets of feature names whose columns are remembered; a loop's actions have a few."""
+
+
+Places: TypeAlias = slice | NDArray[np.intp]
+"""Something to index an axis with."""
 
 
 class Columns:
@@ -22,7 +29,7 @@ class Columns:
     def __init__(self, limit: int, names: Iterable[str] = (INTERCEPT,)) -> None:
         self._limit = limit
         self.index = {name: column for column, name in enumerate(names)}
-        self._places: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
+        self._places: dict[tuple[str, ...], tuple[Places, Places]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -35,32 +42,31 @@ class Columns:
                     self.index[name] = len(self.index)
                     self._places.clear()
 
-    def matrix(self, shared: Mapping[str, float], own: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-        """Return one dense row per entry of `own`, shape (K, d); a name in `shared` too adds up."""
+    def matrix(self, situation: Situation) -> NDArray[np.float64]:
+        """Return one dense row per eligible action, shape (K, d); a name in context and action adds up."""
+        own = situation.actions()
         x = np.empty((len(own), len(self.index)))
-        x[:] = self._row(shared)
-        names = tuple(own[0])
-        if all(tuple(features) == names for features in own):
-            # Actions mostly have the same features: their columns are looked up once, their values placed at once.
+        x[:] = self._row(situation.context)
+        if situation.table:
+            names, values = situation.table
             places, columns = self._known(names)
-            values = np.array([list(features.values()) for features in own])
             x[:, columns] += values[:, places]
         else:
             x += [self._row(features, intercept=0.0) for features in own]
         return x
 
     def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
-        """Return the dense vector of the features, shape (d,)."""
-        return np.asarray(self.matrix(shared, [own])[0])
+        """Return the dense vector of a context and one action, shape (d,)."""
+        return np.add(self._row(shared), self._row(own, intercept=0.0))
 
-    def _known(self, names: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    def _known(self, names: tuple[str, ...]) -> tuple[Places, Places]:
         """Return which of the names have columns, and these columns."""
         found = self._places.get(names)
         if found is None:
-            known = [(place, self.index[name]) for place, name in enumerate(names) if name in self.index]
             if len(self._places) >= _MOST_SHAPES:
                 self._places.clear()
-            found = self._places[names] = ([place for place, _ in known], [column for _, column in known])
+            known = [(place, self.index[name]) for place, name in enumerate(names) if name in self.index]
+            found = self._places[names] = (as_index(p for p, _ in known), as_index(c for _, c in known))
         return found
 
     def _row(self, features: Mapping[str, float], intercept: float = 1.0) -> list[float]:
@@ -71,3 +77,11 @@ class Columns:
             if column is not None:
                 row[column] += value
         return row
+
+
+def as_index(numbers: Iterable[int]) -> Places:
+    """Return the numbers as an index; a slice where they follow each other, which costs a third and copies nothing."""
+    listed = list(numbers)
+    if listed and listed == list(range(listed[0], listed[0] + len(listed))):
+        return slice(listed[0], listed[0] + len(listed))
+    return np.array(listed, dtype=np.intp)

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from bandit.policies.base import Belief, Draws, Floats, Frozen, Index
-from bandit.policies.columns import Columns
+from bandit.policies.columns import Columns, as_index
 from bandit.policies.situation import Situation
 from store.registry import statefile
 
@@ -37,7 +37,7 @@ class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LinearTsConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
     """Thompson Sampling: `draws` frozen posterior draws per decision, posterior deviations scaled by `scale`."""
 
-    draws: Annotated[int, Meta(ge=1, le=10_000)] = 128
+    draws: Annotated[int, Meta(ge=1, le=10_000)] = 64
     scale: Annotated[float, Meta(gt=0, le=100)] = 0.5
 
 
@@ -117,8 +117,8 @@ class _LinearGaussian:
 
     def _score(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,)."""
-        x = self._columns.matrix(situation.context, situation.actions())
-        rows = [self._arms.get(arm, 0) for arm in situation.ids]
+        x = self._columns.matrix(situation)
+        rows = as_index(self._arms.get(arm, 0) for arm in situation.ids)
         mean, cov = self._mean[rows], self._cov[rows]
         variance = np.vecdot(np.matvec(cov, x), x)
         return np.vecdot(mean, x), np.sqrt(np.maximum(variance, 0.0) * self._noise())

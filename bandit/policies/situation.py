@@ -1,9 +1,16 @@
 """What a policy sees of a decision: flat context features and the eligible actions in canonical order."""
 
+import itertools
 from collections.abc import Sequence
 
-from store.features.flatten import flatten
-from store.records import Action
+import numpy as np
+from numpy.typing import NDArray
+
+from store.features.flatten import NUMBERS, flatten
+from store.records import LARGEST, Action
+
+Table = tuple[tuple[str, ...], NDArray[np.float64]]
+"""Feature names (F,) and values (K, F)."""
 
 
 class Situation:
@@ -12,11 +19,12 @@ class Situation:
     Raises `InvalidInput` for features that `flatten` refuses.
     """
 
-    __slots__ = ("_actions", "_flat", "context", "ids")
+    __slots__ = ("_actions", "_flat", "context", "ids", "table")
 
     def __init__(self, context: dict[str, object], actions: Sequence[Action]) -> None:
         self.context = flatten(context, what="context")
         self.ids = [action.id for action in actions]
+        self.table: Table | None = None
         self._actions = actions
         self._flat: list[dict[str, float]] | None = None
 
@@ -25,10 +33,31 @@ class Situation:
         return _flatten(self._actions[i]) if self._flat is None else self._flat[i]
 
     def actions(self) -> list[dict[str, float]]:
-        """Return the flat features of all eligible actions, in order."""
+        """Return the flat features of all eligible actions, in order.
+
+        Where all have the same flat numbers, as most do, `table` holds them from then on, read at once.
+        """
         if self._flat is None:
-            self._flat = [_flatten(action) for action in self._actions]
+            features = [action.features for action in self._actions]
+            self.table = _read_table(features)
+            self._flat = features if self.table else [_flatten(action) for action in self._actions]
         return self._flat
+
+
+def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
+    shapes = set(map(tuple, features))
+    if len(shapes) > 1:
+        return None
+    names = shapes.pop()
+    values = list(itertools.chain.from_iterable(each.values() for each in features))
+    if not NUMBERS.issuperset(map(type, values)):
+        return None
+    try:
+        array = np.fromiter(values, np.float64, len(values)).reshape(len(features), len(names))
+    except OverflowError:  # an integer beyond float64
+        return None
+    # A NaN fails the comparison too.
+    return (names, array) if not values or max(array.max(), -array.min()) <= LARGEST else None
 
 
 def _flatten(action: Action) -> dict[str, float]:

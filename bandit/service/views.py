@@ -1,5 +1,6 @@
 """What the service takes and answers, as the public contract spells it."""
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -8,7 +9,7 @@ import msgspec
 
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
-from store.records import Counts, Decision, Outcome, Reward, Slot
+from store.records import SECOND, Counts, Decision, Outcome, Reward, Slot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LOOP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -16,7 +17,13 @@ _LOOP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 def instant(at: int) -> str:
     """Write microseconds since 1970 as RFC 3339 in UTC."""
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(at, SECOND)
+    return f"{_second(seconds)}.{rest:06d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19]
 
 
 def microseconds(moment: datetime) -> int:

@@ -24,7 +24,7 @@ from simulator.benchmarks.load import Measured
 from simulator.benchmarks.setting import Format, Setting, bench_server, decision_job, train
 
 REWARD_SHARE = 0.25
-COLUMNS = ("", "floor/s", "decisions/s", "ratio", "p50 ms", "p99 ms", "max ms", "rewards/s", "checkpointed")
+COLUMNS = ("", "floor/s", "decisions/s", "ratio", "p50 ms", "p99 ms", "max ms", "rewards/s", "stored")
 WIDTH = 100
 
 
@@ -119,7 +119,9 @@ def _chosen(names: Sequence[str] | None) -> list[Variant]:
 
 def _print(setting: Setting, results: Sequence[Result]) -> None:
     console = Console(width=WIDTH)
-    table = Table(*COLUMNS, box=box.SIMPLE, caption="medians over the rounds; max over all of them")
+    caption = "medians over the rounds; max, and outcomes stored by checkpoints, over all of them"
+    table = Table(*COLUMNS, box=box.SIMPLE, caption=caption)
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for result in results:

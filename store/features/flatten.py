@@ -18,7 +18,8 @@ from store.errors import InvalidInput
 from store.records import LARGEST
 
 MAX_FEATURES = 10_000
-_NUMBERS = frozenset({int, float})
+NUMBERS = frozenset({int, float})
+"""The types that are numbers to us; a boolean is not, although Python says so."""
 
 
 def flatten(features: dict[str, Any], *, what: str) -> dict[str, float]:
@@ -54,7 +55,7 @@ def _is_flat(features: dict[str, Any]) -> bool:
     if not features:
         return True
     values = features.values()
-    if not _NUMBERS.issuperset(map(type, values)):
+    if not NUMBERS.issuperset(map(type, values)):
         return False
     # A NaN hides from min and max behind other numbers, but not from a sum.
     return min(values) >= -LARGEST and max(values) <= LARGEST and not math.isnan(sum(values))

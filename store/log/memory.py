@@ -46,7 +46,7 @@ class _MemoryTransaction:
         return self._state.decisions.get((loop, decision_id))
 
     def add_decision(self, decision: Decision) -> Decision:
-        stored = msgspec.structs.replace(decision, position=len(self._state.log) + 1)
+        stored = decision.placed(len(self._state.log) + 1)
         self._state.decisions[stored.loop, stored.decision_id] = stored
         self._state.log.append(stored)
         bisect.insort(self._state.open, (stored.due, stored.position, stored), key=lambda entry: entry[:2])

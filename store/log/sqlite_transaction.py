@@ -56,7 +56,7 @@ class SqliteTransaction:
         return rows.decision(loop, row) if row else None
 
     def add_decision(self, decision: Decision) -> Decision:
-        stored = msgspec.structs.replace(decision, position=self._cursors.next_decision)
+        stored = decision.placed(self._cursors.next_decision)
         self._cursors.next_decision += 1
         loop_id = self._ids[stored.loop]
         self._kept[_DECISIONS].append(rows.decision_row(loop_id, stored))

@@ -136,7 +136,7 @@ def test_retries_at_the_same_time_are_one_decision(client: TestClient) -> None:
         (b'{"actions":[{"id":"a"}],"top_n":0}', 422, "$.top_n"),
         (b'{"actions":[{"id":"a","feature":{}}]}', 422, "unknown field `feature`"),
         (b'{"actions":[{"id":"a"},{"id":"a"}]}', 422, "stands twice"),
-        (b'{"actions":[{"id":""}]}', 422, "0 characters"),
+        (b'{"actions":[{"id":""}]}', 422, "$.actions[0].id"),
         (b'{"actions":[{"id":"a","features":{"x":"y","z":null}}]}', 422, "'z' is None"),
         (b'{"actions":[{"id":"a"}],"decision_id":""}', 422, "decision_id has 0 characters"),
         (b'{"actions":[{"id":7}]}', 422, "Expected `str`"),
