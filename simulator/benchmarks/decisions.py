@@ -25,7 +25,7 @@ from simulator.benchmarks.setting import Format, Setting, bench_server, decision
 
 REWARD_SHARE = 0.25
 COLUMNS = ("", "floor/s", "decisions/s", "ratio", "p50 ms", "p99 ms", "max ms", "rewards/s", "stored")
-WIDTH = 100
+WIDTH = 108
 
 
 @dataclass(frozen=True, slots=True)
