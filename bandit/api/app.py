@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from bandit.api import problems
+from bandit.api.hot import HotRoutes
 from bandit.api.openapi import OPERATIONS, describe
 from bandit.service.service import Service
 
@@ -29,6 +30,7 @@ def create_app(make_service: Callable[[], Service]) -> FastAPI:
     app.router.routes[:0] = [
         Route(operation.path, operation.endpoint, methods=[operation.method]) for operation in OPERATIONS
     ]
+    app.add_middleware(HotRoutes)
     problems.install(app)
     description = describe(app.title, app.version)
     app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's documented way to replace it

@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 MAX_BODY = 8 * 1024 * 1024
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 async def read_body(request: Request) -> bytes:
     """Return the body. Raises `TooLarge` beyond 8 MiB, without reading on."""
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY:
-        raise TooLarge(_too_large(int(declared)))
+        raise TooLarge(too_large(int(declared)))
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            raise TooLarge(_too_large(len(body)))
+            raise TooLarge(too_large(len(body)))
     return bytes(body)
 
 
@@ -48,8 +48,9 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def answer(status: int, content: object, headers: dict[str, str] | None = None) -> Response:
     """Return content as JSON."""
-    return Response(_encode(content), status, headers, media_type="application/json")
+    return Response(encode(content), status, headers, media_type="application/json")
 
 
-def _too_large(size: int) -> str:
+def too_large(size: int) -> str:
+    """Say that a body of that size is too large, and what to do."""
     return f"the body has {size} bytes or more; at most {MAX_BODY} are read: send fewer actions or features"

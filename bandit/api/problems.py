@@ -48,8 +48,13 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     )
 
 
+def of(error: HoneyguideError) -> Response:
+    """Return one of our errors as a response."""
+    return problem(STATUS.get(type(error), 500), str(error))
+
+
 async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return problem(STATUS.get(type(error), 500), str(error))  # type: ignore[arg-type]  # registered for our errors only
+    return of(error)  # type: ignore[arg-type]  # registered for our errors only
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -20,18 +20,25 @@ _any = msgspec.json.Decoder()
 MAX_WAIT_S = 30.0
 
 
+async def decide(service: Service, loop: str, body: bytes) -> tuple[int, views.DecisionAnswer]:
+    """Decide, from the body of a request to its status and answer."""
+    recorded = await service.decide(loop, decode(_decisions, body), body)
+    return 200 if recorded.repeated else 201, views.decision_answer(recorded.decision)
+
+
+async def reward(service: Service, loop: str, body: bytes) -> tuple[int, views.RewardAnswer]:
+    """Take a reward, from the body of a request to its status and answer."""
+    return 202, await service.reward(loop, decode(_rewards, body))
+
+
 async def post_decision(request: Request) -> Response:
     """Decide."""
-    body = await read_body(request)
-    parsed = decode(_decisions, body)
-    recorded = await _service(request).decide(request.path_params["loop"], parsed, body)
-    return answer(200 if recorded.repeated else 201, views.decision_answer(recorded.decision))
+    return answer(*await decide(_service(request), request.path_params["loop"], await read_body(request)))
 
 
 async def post_reward(request: Request) -> Response:
     """Take a reward."""
-    parsed = decode(_rewards, await read_body(request))
-    return answer(202, await _service(request).reward(request.path_params["loop"], parsed))
+    return answer(*await reward(_service(request), request.path_params["loop"], await read_body(request)))
 
 
 async def get_decision(request: Request) -> Response:

@@ -17,6 +17,10 @@ T = TypeVar("T")
 _Entry = tuple[Operation[object], "asyncio.Future[object]"]
 
 
+_ENOUGH = 8
+"""Waiting operations that are worth a sync of their own: the event loop goes on with the next ones meanwhile."""
+
+
 class GroupCommit:
     """Runs operations on a store in shared, durable transactions, in the order in which they were submitted.
 
@@ -28,8 +32,9 @@ class GroupCommit:
         self._max_waiting = max_waiting
         self._max_batch = max_batch
         self._waiting: deque[_Entry] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._syncing = False
+        self._drained = asyncio.Event()
+        self._drained.set()
         self._loop = asyncio.get_running_loop()
         self._prepared: queue.SimpleQueue[list[tuple[asyncio.Future[object], object]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._sync, name="honeyguide-sync", daemon=True)
@@ -44,30 +49,33 @@ class GroupCommit:
             raise NotStored(f"{self._max_waiting} operations wait for the disk; send the request again")
         future: asyncio.Future[object] = self._loop.create_future()
         self._waiting.append((operation, future))
-        if self._idle.is_set():
-            self._idle.clear()
+        self._drained.clear()
+        if len(self._waiting) >= _ENOUGH:
+            self._begin()
+        elif len(self._waiting) == 1:
             # Whoever else the event loop has to serve in this round joins the batch.
             self._loop.call_soon(self._begin)
         return cast("T", await future)
 
     async def close(self) -> None:
         """Commit what waits and stop."""
-        await self._idle.wait()
+        await self._drained.wait()
         self._prepared.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _begin(self) -> None:
         """Run the next batch and hand it to the thread; on an error its callers hear it, and the next one begins."""
-        while self._waiting:
+        while self._waiting and not self._syncing:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
             try:
                 results = self._store.begin([operation for operation, _ in batch])
             except NotStored as error:
                 _answer([(future, error) for _, future in batch])
             else:
+                self._syncing = True
                 self._prepared.put([(future, result) for (_, future), result in zip(batch, results, strict=True)])
-                return
-        self._idle.set()
+        if not self._syncing:
+            self._drained.set()
 
     def _sync(self) -> None:
         while (answers := self._prepared.get()) is not None:
@@ -78,6 +86,7 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._done, answers)
 
     def _done(self, answers: list[tuple["asyncio.Future[object]", object]]) -> None:
+        self._syncing = False
         _answer(answers)
         self._begin()
 
