@@ -61,9 +61,9 @@ def record_reward(tx: Transaction, reward: Reward, rules: RewardRules) -> Receip
         return Receipt(early=True)
     _check_slot(reward, decision)
     tx.count(reward.loop, rewards=1)
-    late = _is_late(decision, tx.latest_outcome(decision), reward)
-    tx.add_reward(_join(tx, decision, reward, rules))
-    return Receipt(late=late)
+    latest = tx.latest_outcome(decision)
+    tx.add_reward(_join(tx, decision, latest, reward, rules))
+    return Receipt(late=_is_late(decision, latest, reward))
 
 
 def expire(tx: Transaction, now: int, rules_of: RulesOf, *, limit: int) -> list[Outcome]:
@@ -110,8 +110,7 @@ def _check_slot(reward: Reward, decision: Decision) -> None:
         )
 
 
-def _join(tx: Transaction, decision: Decision, reward: Reward, rules: RewardRules) -> Reward:
-    latest = tx.latest_outcome(decision)
+def _join(tx: Transaction, decision: Decision, latest: Outcome | None, reward: Reward, rules: RewardRules) -> Reward:
     if _is_late(decision, latest, reward):
         return _join_late(tx, decision, latest, reward, rules)
     if latest is not None:
@@ -155,7 +154,7 @@ def _join_early(tx: Transaction, decision: Decision, reward: Reward, rules: Rewa
         # Its sender was answered long ago; all that is left is to count it.
         _settle_early(tx, msgspec.structs.replace(reward, status="dropped"))
     else:
-        _settle_early(tx, _join(tx, decision, reward, rules))
+        _settle_early(tx, _join(tx, decision, tx.latest_outcome(decision), reward, rules))
 
 
 def _settle_early(tx: Transaction, reward: Reward) -> None:

@@ -10,7 +10,7 @@ Row = tuple[Any, ...]
 
 DECISION = "d.position, d.decision_id, d.at, d.due, d.request, d.answer"
 REWARD = "r.decision_id, r.reward_id, r.value, r.slot, r.component, r.occurred_at, r.received_at, r.status"
-OUTCOME = "o.position, d.decision_id, o.kind, o.value, o.at, o.slot, o.previous"
+OUTCOME = "o.position, o.kind, o.value, o.at, o.slot, o.previous"
 
 
 class _Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -109,9 +109,9 @@ def reward(loop: str, row: Row) -> Reward:
     )
 
 
-def outcome(loop: str, row: Row) -> Outcome:
-    """Read an outcome from a row of the `OUTCOME` columns."""
-    position, decision_id, kind, value, at, slot, previous = row
+def outcome(loop: str, decision_id: str, row: Row) -> Outcome:
+    """Read a decision's outcome from a row of the `OUTCOME` columns."""
+    position, kind, value, at, slot, previous = row
     return Outcome(
         loop=loop,
         position=position,

@@ -86,7 +86,7 @@ class SqliteStore:
             f"SELECT {rows.OUTCOME} FROM decisions d JOIN outcomes o ON o.decision = d.position"
             " WHERE d.loop = ? AND d.decision_id = ? ORDER BY o.position"
         )
-        return [rows.outcome(loop, row) for row in self._query(loop, query, decision_id)]
+        return [rows.outcome(loop, decision_id, row) for row in self._query(loop, query, decision_id)]
 
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         query = (
@@ -95,11 +95,12 @@ class SqliteStore:
             " WHERE d.loop = ? AND d.at >= ? AND d.at < ? AND d.position > ? ORDER BY d.position LIMIT ?"
         )
         width = rows.DECISION.count(",") + 1
-        found = self._query(loop, query, since, until, after, limit)
-        return [
-            Logged(rows.decision(loop, row[:width]), rows.outcome(loop, row[width:]) if row[width] else None)
-            for row in found
-        ]
+        found = []
+        for row in self._query(loop, query, since, until, after, limit):
+            decision = rows.decision(loop, row[:width])
+            settled = rows.outcome(loop, decision.decision_id, row[width:]) if row[width] else None
+            found.append(Logged(decision, settled))
+        return found
 
     def first_open(self, loop: str) -> int | None:
         query = "SELECT min(position) FROM open_decisions WHERE loop = ?"
@@ -112,8 +113,11 @@ class SqliteStore:
             " WHERE o.loop = ? AND o.position > ? ORDER BY o.position LIMIT ?"
         )
         width = rows.OUTCOME.count(",") + 1
-        found = self._query(loop, query, after, limit)
-        return [Example(rows.outcome(loop, row[:width]), rows.decision(loop, row[width:])) for row in found]
+        found = []
+        for row in self._query(loop, query, after, limit):
+            decision = rows.decision(loop, row[width:])
+            found.append(Example(rows.outcome(loop, decision.decision_id, row[:width]), decision))
+        return found
 
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"

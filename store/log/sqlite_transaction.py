@@ -118,11 +118,10 @@ class SqliteTransaction:
         if kept is not None or (decision.loop, decision.decision_id) in self._decisions:
             return kept
         row = self._sql(
-            f"SELECT {rows.OUTCOME} FROM outcomes o JOIN decisions d ON d.position = o.decision"
-            " WHERE o.decision = ? ORDER BY o.position DESC LIMIT 1",
+            f"SELECT {rows.OUTCOME} FROM outcomes o WHERE o.decision = ? ORDER BY o.position DESC LIMIT 1",
             (decision.position,),
         ).fetchone()
-        return rows.outcome(decision.loop, row) if row else None
+        return rows.outcome(decision.loop, decision.decision_id, row) if row else None
 
     def add_outcome(self, decision: Decision, outcome: Outcome) -> Outcome:
         loop_id = self._ids[outcome.loop]

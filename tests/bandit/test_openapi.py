@@ -1,7 +1,6 @@
 """The running server against its own OpenAPI description, with requests that schemathesis makes up from it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import schemathesis
