@@ -7,9 +7,6 @@ from typing import Annotated
 import typer
 
 from bandit.cli.serve import DEFAULT_DATA, DataFolder
-from bandit.export import export_loop
-from bandit.service.views import microseconds
-from store.log.sqlite import SqliteStore
 
 Moment = Annotated[datetime | None, typer.Option(help="A time, UTC unless it says otherwise.")]
 
@@ -27,6 +24,11 @@ def export(
     ] = False,
 ) -> None:
     """Write the decisions of a loop with what came of them; a server may be running on the folder."""
+    # A second of loading that the other commands need not wait for.
+    from bandit.export import export_loop  # noqa: PLC0415
+    from bandit.service.views import microseconds  # noqa: PLC0415
+    from store.log.sqlite import SqliteStore  # noqa: PLC0415
+
     store = SqliteStore(data, read_only=True)
     try:
         written, left = export_loop(

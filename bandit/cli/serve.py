@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from bandit import wiring
-
 DataFolder = Annotated[Path, typer.Option("--data", envvar="HONEYGUIDE_DATA", help="The data folder.")]
 DEFAULT_DATA = Path("honeyguide-data")
 
@@ -17,6 +15,8 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
 ) -> None:
     """Serve decisions and learn from rewards until stopped (Ctrl-C)."""
+    from bandit import wiring  # noqa: PLC0415  # a second of loading that the other commands need not wait for
+
     with wiring.open_app(data) as app:
         typer.echo(
             f"Honeyguide serves http://{host}:{port} from {data.absolute()}; its API is at /docs. Ctrl-C stops it."

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from store.errors import InvalidInput
 
@@ -88,6 +87,8 @@ def digits() -> ClassificationWorld:
     Source: scikit-learn's `load_digits`, the test half of E. Alpaydin and C. Kaynak's "Optical Recognition of
     Handwritten Digits" (UCI machine learning repository, 1998).
     """
+    from sklearn.datasets import load_digits  # noqa: PLC0415  # a second of loading that other commands need not wait for
+
     bunch = load_digits()
     return ClassificationWorld(
         name="digits",
