@@ -28,12 +28,14 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "explored": pl.Boolean,
     "reward": pl.Float64,
     "outcome": pl.String,
+    "slot": pl.Int64,
     "component": pl.String,
     "policy": pl.String,
     "model_version": pl.String,
 }
 """The columns. `action`, `propensity` and `explored` are those of the first slot; `context` and `actions` are JSON as
-sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is the newest outcome's value."""
+sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is what the whole ranking earned, by its
+newest outcome, and `slot` the position that earned it, or null."""
 
 
 def export_loop(
@@ -96,6 +98,7 @@ def _row(row: Logged) -> dict[str, object]:
         "explored": d.ranking[0].explored,
         "reward": outcome.value if outcome else None,
         "outcome": outcome.kind if outcome else None,
+        "slot": outcome.slot if outcome else None,
         "component": d.component,
         "policy": d.policy,
         "model_version": d.model_version,

@@ -1,10 +1,12 @@
 """The composition root: the one place that makes adapters and hands them to who needs them."""
 
 import gc
+import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from bandit.api.app import create_app
 from bandit.service.service import Service
+from store.errors import StoreUnusable
 from store.log.folder_lock import lock_folder
 from store.log.sqlite import SqliteStore
 
@@ -39,8 +42,18 @@ def open_app(folder: Path) -> Iterator[FastAPI]:
         lock.release()
 
 
-def serve(app: FastAPI, *, host: str, port: int) -> None:
-    """Serve the application until a signal stops it."""
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address. Raises `StoreUnusable` when it is taken, or not ours to take."""
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise StoreUnusable(f"{host}:{port} cannot be listened on ({error}): choose another with --port") from error
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Serve the application until a signal stops it; the caller's cleanup runs after SIGTERM too."""
+    # uvicorn shuts down in order and then raises the signal again, which would end the process at once.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     # The writer thread and the event loop hand the interpreter to each other thousands of times a second.
     sys.setswitchinterval(0.0002)
     # What is loaded by now stays: the collector need not look at it again and again, nor stop a request for it.
@@ -49,4 +62,6 @@ def serve(app: FastAPI, *, host: str, port: int) -> None:
     gc.set_threshold(50_000, 20, 100)
     # One thread: small matrices gain nothing from more, and results must not depend on how many there are.
     with threadpool_limits(limits=1):
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])

@@ -25,10 +25,12 @@ def create_app(make_service: Callable[[], Service]) -> FastAPI:
         finally:
             await service.close()
 
-    app = FastAPI(title="Honeyguide", version=version("honeyguide"), lifespan=lifespan)
+    app = FastAPI(title="Honeyguide", version=version("honeyguide"), lifespan=lifespan, redirect_slashes=False)
+    # An id may hold a slash, which is decoded before routes are matched: `:path` takes it.
     # Routes are tried in order: ours before FastAPI's own for /docs and /openapi.json, and the hot ones first.
     app.router.routes[:0] = [
-        Route(operation.path, operation.endpoint, methods=[operation.method]) for operation in OPERATIONS
+        Route(operation.path.replace("_id}", "_id:path}"), operation.endpoint, methods=[operation.method])
+        for operation in OPERATIONS
     ]
     app.add_middleware(HotRoutes)
     problems.install(app)

@@ -66,12 +66,14 @@ async def put_loop(request: Request) -> Response:
 
 async def get_loop(request: Request) -> Response:
     """Show a loop's whole config, ready to be changed and PUT."""
+    _allow(request, ())
     view = _service(request).loop(request.path_params["loop"])
     return answer(200, view.config, {"ETag": _etag(view)})
 
 
 async def get_loops(request: Request) -> Response:
     """List the loops."""
+    _allow(request, ())
     return answer(200, {"loops": _service(request).loops()})
 
 

@@ -1,7 +1,8 @@
 """The command line `honeyguide`: each command parses, calls one function and prints."""
 
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
+from typing import Annotated
 
 import typer
 
@@ -16,6 +17,15 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
 app.add_typer(ope.app, name="ope")
+
+
+@app.callback()
+def _top(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("honeyguide"))
+        raise typer.Exit
 
 
 def _add_plugins() -> None:

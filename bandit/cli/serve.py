@@ -17,8 +17,6 @@ def serve(
     """Serve decisions and learn from rewards until stopped (Ctrl-C)."""
     from bandit import wiring  # noqa: PLC0415  # a second of loading that the other commands need not wait for
 
-    with wiring.open_app(data) as app:
-        typer.echo(
-            f"Honeyguide serves http://{host}:{port} from {data.absolute()}; its API is at /docs. Ctrl-C stops it."
-        )
-        wiring.serve(app, host=host, port=port)
+    with wiring.open_app(data) as app, wiring.listen(host, port) as listener:
+        typer.echo(f"Honeyguide serves http://{host}:{port} from {data.absolute()}. Ctrl-C stops it.")
+        wiring.serve(app, listener)

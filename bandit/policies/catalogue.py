@@ -26,7 +26,7 @@ def policy_type(config: dict[str, Any]) -> type[Policy]:
 
     """
     kind = config.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InvalidInput(f"policy.kind is {kind!r}; it must be one of {', '.join(sorted(KINDS))}{_why_not(kind)}")
     return KINDS[kind]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from store.features.flatten import NUMBERS, flatten
+from store.features.flatten import MAX_FEATURES, NUMBERS, flatten
 from store.records import LARGEST, Action
 
 Table = tuple[tuple[str, ...], NDArray[np.float64]]
@@ -50,7 +50,7 @@ def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
         return None
     names = shapes.pop()
     values = list(itertools.chain.from_iterable(each.values() for each in features))
-    if not NUMBERS.issuperset(map(type, values)):
+    if len(names) > MAX_FEATURES or not NUMBERS.issuperset(map(type, values)):
         return None
     try:
         array = np.fromiter(values, np.float64, len(values)).reshape(len(features), len(names))

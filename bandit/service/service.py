@@ -212,9 +212,11 @@ def _put_loop(tx: Transaction, record: LoopRecord) -> None:
 
 
 def _check_revision(name: str, old: LoopRuntime | None, if_match: int | None) -> None:
-    revision = old.record.revision if old else None
-    if if_match is not None and if_match != revision:
-        raise Conflict(
-            f"If-Match is {if_match}, but loop {name!r} is at revision {revision}: "
-            "GET it, look at what changed, and PUT with its ETag"
-        )
+    if if_match is None or (old and if_match == old.record.revision):
+        return
+    if old is None:
+        raise Conflict(f"If-Match is {if_match}, but there is no loop {name!r}: leave If-Match out to make it")
+    raise Conflict(
+        f"If-Match is {if_match}, but loop {name!r} is at revision {old.record.revision}: "
+        "GET it, look at what changed, and PUT with its ETag"
+    )

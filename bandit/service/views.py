@@ -3,15 +3,17 @@
 import functools
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from bandit.decide import MAX_TOP_N
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
 from store.records import SECOND, Counts, Decision, Outcome, Reward, Slot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _LOOP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -27,9 +29,12 @@ def _second(seconds: int) -> str:
 
 
 def microseconds(moment: datetime) -> int:
-    """Read a time; one without a zone is UTC."""
+    """Read a time; one without a zone is UTC. Raises `InvalidInput` for one before 1970 or after 9998."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
+    at = (aware - _EPOCH) // timedelta(microseconds=1)
+    if not 0 <= at < _LAST:
+        raise InvalidInput(f"the time {moment.isoformat()} is not between 1970 and 9998: check the sender's clock")
+    return at
 
 
 def check_loop_name(name: str) -> str:
@@ -47,7 +52,7 @@ class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision_id: str
     value: float
     reward_id: str | None = None
-    slot: int | None = None
+    slot: Annotated[int, msgspec.Meta(ge=0, lt=MAX_TOP_N)] | None = None
     component: str | None = None
     occurred_at: datetime | None = None
 

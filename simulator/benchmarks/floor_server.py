@@ -12,7 +12,7 @@ import typer
 
 from bandit.api.body import answer
 from bandit.decide import DecisionRequest
-from bandit.wiring import open_app, serve
+from bandit.wiring import listen, open_app, serve
 
 FLOOR = "/floor"
 _CONSTANT = {"status": "ok"}
@@ -31,11 +31,11 @@ def main(
     port: Annotated[int, typer.Option(help="The port to listen on.")],
 ) -> None:
     """Serve as `honeyguide serve` does, and the floor."""
-    with open_app(data) as app:
+    with open_app(data) as app, listen(host, port) as listener:
         app.add_route(FLOOR, floor, methods=["POST"])
         # Routes are tried in order: the floor must not pay for those that it is compared with.
         app.router.routes.insert(0, app.router.routes.pop())
-        serve(app, host=host, port=port)
+        serve(app, listener)
 
 
 if __name__ == "__main__":

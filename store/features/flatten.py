@@ -55,7 +55,7 @@ def _is_flat(features: dict[str, Any]) -> bool:
     if not features:
         return True
     values = features.values()
-    if not NUMBERS.issuperset(map(type, values)):
+    if len(features) > MAX_FEATURES or not NUMBERS.issuperset(map(type, values)):
         return False
     # A NaN hides from min and max behind other numbers, but not from a sum.
     return min(values) >= -LARGEST and max(values) <= LARGEST and not math.isnan(sum(values))

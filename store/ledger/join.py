@@ -96,7 +96,7 @@ def _count_decision(tx: Transaction, decision: Decision) -> None:
     tx.count(
         decision.loop,
         decisions=1,
-        explored=int(any(slot.explored for slot in decision.ranking)),
+        explored=int(decision.ranking[0].explored),
         expected_exploration=decision.exploration,
         fallbacks=int(decision.fallback is not None),
     )

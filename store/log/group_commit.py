@@ -32,6 +32,7 @@ class GroupCommit:
         self._max_waiting = max_waiting
         self._max_batch = max_batch
         self._waiting: deque[_Entry] = deque()
+        self._alone = 0
         self._syncing = False
         self._drained = asyncio.Event()
         self._drained.set()
@@ -66,16 +67,26 @@ class GroupCommit:
     def _begin(self) -> None:
         """Run the next batch and hand it to the thread; on an error its callers hear it, and the next one begins."""
         while self._waiting and not self._syncing:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+            size = 1 if self._alone else min(len(self._waiting), self._max_batch)
+            self._alone = max(0, self._alone - 1)
+            batch = [self._waiting.popleft() for _ in range(size)]
             try:
                 results = self._store.begin([operation for operation, _ in batch])
             except NotStored as error:
-                _answer([(future, error) for _, future in batch])
+                self._refuse(batch, error)
             else:
                 self._syncing = True
                 self._prepared.put([(future, result) for (_, future), result in zip(batch, results, strict=True)])
         if not self._syncing:
             self._drained.set()
+
+    def _refuse(self, batch: list[_Entry], error: NotStored) -> None:
+        """Tell the caller; of several, try each alone, so that what one of them broke spoils nobody else's."""
+        if len(batch) == 1:
+            _answer([(batch[0][1], error)])
+        else:
+            self._alone += len(batch)
+            self._waiting.extendleft(reversed(batch))
 
     def _sync(self) -> None:
         while (answers := self._prepared.get()) is not None:

@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 migrations = Migrations("honeyguide")
 
 MIGRATION_NAMES = frozenset({"first_light"})
-"""Every migration that this program knows; `tests/store/test_schema.py` holds it against the ones registered."""
+"""Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
 """`PRAGMA application_id` of our files ("HGLG"), so that no other SQLite file is taken for one."""

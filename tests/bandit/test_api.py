@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -158,6 +159,10 @@ def test_bad_decisions(client: TestClient, body: bytes, status: int, said: str) 
         (b'{"decision_id":"","value":1}', 422, "0 characters"),
         (b'{"decision_id":"d","value":1,"reward_id":""}', 422, "reward_id has 0"),
         (b'{"decision_id":"d","value":1,"occurred_at":"yesterday"}', 422, "$.occurred_at"),
+        (b'{"decision_id":"d","value":1,"occurred_at":"0001-01-01T00:00:00+01:00"}', 422, "between 1970 and 9998"),
+        (b'{"decision_id":"d","value":1,"occurred_at":"9999-12-31T23:59:59-01:00"}', 422, "between 1970 and 9998"),
+        (b'{"decision_id":"d","value":1,"slot":9223372036854775808}', 422, "$.slot"),
+        (b'{"decision_id":"d","value":1,"slot":-1}', 422, "$.slot"),
         (b'{"decision_id":"d","value":1,"component":"c"}', 422, "declares no reward.components"),
     ],
 )
@@ -172,6 +177,7 @@ def test_bad_rewards(client: TestClient, body: bytes, status: int, said: str) ->
     [
         ({"polcy": {}}, "unknown field `polcy`"),
         ({"policy": {"kind": "x"}}, "must be one of"),
+        ({"policy": {"kind": ["x"]}}, "must be one of"),
         ({"policy": {"kind": "linear_ts", "alpha": 1}}, "unknown field `alpha`"),
         ({"exploration": {"floor": 0.5}}, "lower the floor or raise the cap"),
         ({"reward": {"window_s": 0.01}}, "$.reward.window_s"),
@@ -194,6 +200,22 @@ def test_unknown_things_are_404(client: TestClient) -> None:
     problem(client.get("/v2"), 404, "/openapi.json")
     problem(client.request("PATCH", "/v1/loops/loop"), 405, "PATCH is not allowed")
     assert "PUT" in client.request("PATCH", "/v1/loops/loop").headers["allow"]
+
+
+def test_any_id_can_be_read_back(client: TestClient) -> None:
+    """An id may hold slashes, dots, spaces and letters of any script."""
+    for name in ("a/b", "a/b/", "x y", "ü", "a.b"):
+        assert client.post("/v1/loops/loop/decisions", json={**ASK, "decision_id": name}).status_code == 201
+        shown = client.get(f"/v1/loops/loop/decisions/{quote(name, safe='')}")
+        assert shown.json()["decision_id"] == name
+
+
+def test_too_many_features_are_refused(client: TestClient) -> None:
+    """More than 10,000 features are refused, in the context and in an action, nested or flat."""
+    flat = {f"f{i}": 1.0 for i in range(10_001)}
+    problem(client.post("/v1/loops/loop/decisions", json={**ASK, "context": flat}), 422, "at most 10000")
+    body = {"actions": [{"id": "a", "features": flat}]}
+    problem(client.post("/v1/loops/loop/decisions", json=body), 422, "at most 10000")
 
 
 def test_huge_bodies_are_refused(client: TestClient) -> None:

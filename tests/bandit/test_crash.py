@@ -94,7 +94,8 @@ def test_served_state_is_the_fold_of_the_log(tmp_path: Path) -> None:
                 answer = client.decide("loop", context={"x": value, "who": "u"}, actions=ACTIONS)
                 client.reward("loop", decision_id=answer["decision_id"], value=value)
         process.terminate()
-        assert process.wait(20) in (0, -15)
+        assert process.wait(20) == 0
+    assert not (tmp_path / "honeyguide.db-wal").exists()  # closed in order: the log is one file again
     store = SqliteStore(tmp_path, read_only=True)
     config = LoopConfig()
     served = open_line(store, "loop", config)
@@ -114,6 +115,16 @@ def test_second_server_is_refused(tmp_path: Path) -> None:
         assert "is in use by another Honeyguide server (process" in done.stderr
         with Client(url, trust_env=False) as client:
             assert client.ready()
+
+
+def test_taken_port_is_named(tmp_path: Path) -> None:
+    """A server that cannot listen says so before it says that it serves."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "bandit.cli.main", "serve", "--data", str(tmp_path), "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"127.0.0.1:{port} cannot be listened on" in done.stderr
 
 
 def test_damaged_log_is_refused_at_start(tmp_path: Path) -> None:

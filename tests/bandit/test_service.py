@@ -269,7 +269,7 @@ def test_config_revisions(store: Store) -> None:
         await make(service)
         with pytest.raises(Conflict, match="revision 2"):
             await service.put_loop("loop", LoopConfig(), 1)
-        with pytest.raises(Conflict, match="revision None"):
+        with pytest.raises(Conflict, match="there is no loop 'new'"):
             await service.put_loop("new", LoopConfig(), 1)
         for bad in ("", "a/b", "-x", "x" * 101):
             with pytest.raises(InvalidInput, match="loop name"):

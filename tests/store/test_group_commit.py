@@ -94,6 +94,28 @@ def test_failed_write_fails_everyone_in_it_and_no_one_after(step: str) -> None:
     run(scenario)
 
 
+def test_one_bad_operation_spoils_nobody_elses() -> None:
+    """An operation that breaks its batch by accident is tried alone, and so are the others: only it is refused."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        commit = GroupCommit(store)
+
+        def broken(tx):
+            raise ZeroDivisionError
+
+        operations = [lambda tx: "a", broken, lambda tx: "b"]
+        results = await asyncio.gather(*(commit.submit(o) for o in operations), return_exceptions=True)
+        assert (results[0], results[2]) == ("a", "b")
+        assert isinstance(results[1], NotStored)
+        assert await commit.submit(lambda tx: "c") == "c"
+        assert store.batches[0] == 3
+        await commit.close()
+
+    run(scenario)
+
+
 def test_queue_is_bounded() -> None:
     """Beyond the bound, callers are told at once to come again; nothing grows without end."""
 
