@@ -36,6 +36,7 @@ class SqliteTransaction:
 
     def __init__(self, connection: sqlite3.Connection, cursors: Cursors) -> None:
         self._sql = connection.execute
+        self._sql_many = connection.executemany
         self._cursors = cursors
         self._ids = cursors.loop_ids
         self._kept: dict[str, list[Row]] = {statement: [] for statement in _STATEMENTS}
@@ -173,6 +174,10 @@ class SqliteTransaction:
             kept.clear()
 
     def _write_rows(self, statement: str, kept: Sequence[Row]) -> None:
+        if statement is _CLOSE:
+            # A list of row values would not be looked up in the key, but compared with every open decision.
+            self._sql_many(statement, kept)
+            return
         row = f"({', '.join('?' * len(kept[0]))})"
         self._sql(statement.format(rows=", ".join([row] * len(kept))), [value for r in kept for value in r])
 
@@ -184,7 +189,7 @@ class SqliteTransaction:
 
 _DECISIONS = "INSERT INTO decisions VALUES {rows}"
 _OPEN = "INSERT INTO open_decisions VALUES {rows}"
-_CLOSE = "DELETE FROM open_decisions WHERE (due, position) IN (VALUES {rows})"
+_CLOSE = "DELETE FROM open_decisions WHERE due = ? AND position = ?"
 _REWARDS = (
     "INSERT INTO rewards (loop, decision_id, reward_id, value, slot, component, occurred_at, received_at, status)"
     " VALUES {rows}"
