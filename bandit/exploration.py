@@ -102,15 +102,16 @@ def fill(p: Sequence[float], phi: float, total: float) -> Probabilities:
     Needs K phi <= total. Exact: each round puts the entries on the floor that the last m left below it, and m only
     falls, so after at most K rounds, and mostly after one or two, none is left to add.
     """
-    m, floored = 0.0, -1
+    share, rest, floored = 0.0, 0.0, -1
     above = p
     while len(p) - len(above) > floored:
         floored, share = len(p) - len(above), sum(above)
         if share <= 0:
             return [total / len(p)] * len(p)
-        m = (total - floored * phi) / share
-        above = [x for x in above if m * x >= phi]
-    q = [max(phi, m * x) for x in p]
+        rest = total - floored * phi
+        # A share of the sum first: m itself is beyond float64 where p is tiny.
+        above = [x for x in above if x / share * rest >= phi]
+    q = [max(phi, x / share * rest) for x in p]
     q[q.index(max(q))] += total - sum(q)
     return q
 

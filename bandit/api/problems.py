@@ -29,6 +29,10 @@ STATUS: dict[type[HoneyguideError], int] = {
 }
 
 
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""The phrases of RFC 9110 where Python's changed between the versions that we run on."""
+
+
 class Problem(msgspec.Struct, frozen=True):
     """An error, with what to do about it in `detail`."""
 
@@ -40,7 +44,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return a problem as a response; a 503 says when to try again."""
-    title = http.HTTPStatus(status).phrase
+    title = _TITLES.get(status) or http.HTTPStatus(status).phrase
     body = Problem(f"urn:honeyguide:problem:{title.lower().replace(' ', '-')}", title, status, detail)
     extra = {"Retry-After": "1"} if status == http.HTTPStatus.SERVICE_UNAVAILABLE else {}
     return Response(

@@ -3,6 +3,7 @@
 Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `commit` returns.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -178,11 +179,8 @@ def check_file(path: Path) -> None:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise StoreUnusable(f"{path} is damaged: it does not begin like a SQLite file; {_WAY_OUT}")
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             _check_content(path, connection)
-        finally:
-            connection.close()
     except sqlite3.Error as error:
         raise StoreUnusable(f"{path} is damaged ({error}): {_WAY_OUT}") from error
 
@@ -202,10 +200,9 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _prepare(path: Path) -> None:
-    connection = _connect(path)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    migrations.apply(Database(connection))
-    connection.close()
+    with contextlib.closing(_connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrations.apply(Database(connection))
     # A file whose name is not on disk is lost with the power, however well its content was synced.
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)

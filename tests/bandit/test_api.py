@@ -129,7 +129,7 @@ def test_retries_at_the_same_time_are_one_decision(client: TestClient) -> None:
         (b'{"actions":[{"id":"a","features":{"x":NaN}}]}', 400, "numbers are finite"),
         (b'{"actions":[{"id":"a","features":{"x":1e999}}]}', 422, "Number out of range"),
         (b'{"actions":[{"id":"\xff"}]}', 400, "UTF-8"),
-        (b'{"context":' + b'{"a":' * 5000 + b"1" + b"}" * 5001, 400, "not valid JSON"),
+        (b'{"context":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, 400, "not valid JSON"),
         (b"[]", 422, "Expected `object`"),
         (b"{}", 422, "missing required field `actions`"),
         (b'{"actions":[]}', 422, "0 actions"),

@@ -137,6 +137,12 @@ def test_fill_sums_to_its_total(p: list[float], phi: float, extra: float) -> Non
     assert min(q) >= phi - 1e-12
 
 
+def test_tiny_probabilities_do_not_overflow() -> None:
+    """Probabilities at the end of float64 are shared like any others."""
+    assert fill([0.0, 5e-324], 0.0, 1.0) == [0.0, 1.0]
+    assert fill([5e-324, 5e-324, 1e-310], 0.1, 0.5) == pytest.approx([0.1, 0.1, 0.3])
+
+
 @pytest.mark.parametrize(("cap", "floor"), [(0.1, 0.2), (-0.1, -0.2), (1.1, 0.0), (float("nan"), 0.0)])
 def test_impossible_settings_are_refused(cap: float, floor: float) -> None:
     """A floor above the cap, or numbers outside [0, 1], are refused by value."""

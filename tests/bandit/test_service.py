@@ -49,7 +49,10 @@ def run(scenario: Callable[[Service, Clock], Awaitable[None]], store: Store) -> 
         finally:
             await service.close()
 
-    asyncio.run(asyncio.wait_for(whole(), 20))
+    try:
+        asyncio.run(asyncio.wait_for(whole(), 20))
+    finally:
+        store.close()
 
 
 async def make(service: Service, name: str = "loop", **parts: object) -> None:
@@ -146,6 +149,7 @@ def test_restart_between_append_and_learn(tmp_path: Path) -> None:
     whole = open_line(MemoryStore(), "loop", config)
     whole.fold(fresh.examples("loop", after=0, limit=99))
     assert learners[0].policy.dump() == whole.policy.dump()
+    fresh.close()
 
 
 def test_restart_goes_on_from_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,11 +203,13 @@ def test_downtime_is_caught_up_at_start(tmp_path: Path) -> None:
     async def later() -> None:
         clock = Clock()
         clock.now += 3600 * SECOND
-        service = Service(SqliteStore(tmp_path), clock)
+        store = SqliteStore(tmp_path)
+        service = Service(store, clock)
         await service.start()
         status = await service.status("loop")
         assert (status.outcomes["expired"], status.learned_through) == (3, 3)
         await service.close()
+        store.close()
 
     run(first, SqliteStore(tmp_path))
     asyncio.run(later())

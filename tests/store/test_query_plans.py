@@ -1,6 +1,7 @@
 """Work on the log costs what it touches, not what is open: no statement of the hot path scans a table."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ RULES = RewardRules(window_s=10)
 
 
 @pytest.fixture
-def statements(tmp_path: Path) -> tuple[sqlite3.Connection, set[str]]:
+def statements(tmp_path: Path) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
     """A store's writing connection, and every statement that decisions, rewards and expiry made it run."""
     store = SqliteStore(tmp_path)
     seen: set[str] = set()
@@ -29,7 +30,8 @@ def statements(tmp_path: Path) -> tuple[sqlite3.Connection, set[str]]:
         write(store, [lambda tx, r=r: record_reward(tx, r, RULES)])
     write(store, [lambda tx: expire(tx, 99, lambda name: RULES, limit=9)])
     store._writer.set_trace_callback(None)
-    return store._writer, seen
+    yield store._writer, seen
+    store.close()
 
 
 def test_no_statement_scans_a_table(statements: tuple[sqlite3.Connection, set[str]]) -> None:

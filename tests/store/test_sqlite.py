@@ -45,6 +45,7 @@ def test_known_migrations_are_the_registered_ones(tmp_path: Path) -> None:
     """`MIGRATION_NAMES`, by which newer files are recognised, lists every migration."""
     database = Database(memory=True)
     assert {migration.name for migration in migrations.pending(database)} == MIGRATION_NAMES
+    database.close()
 
 
 @pytest.mark.parametrize("where", [0, 40, 4096, 8 * 4096])
