@@ -3,9 +3,7 @@
 features -> policy distribution -> caps and guards, a fold -> sample -> record. Nothing acts after the sample.
 """
 
-import bisect
 import functools
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -13,9 +11,10 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from bandit.compiled import compiled
 from bandit.exploration import Guard, Plan
 from bandit.policies import randomness
-from bandit.policies.base import Belief, Pmf, Policy
+from bandit.policies.base import Arms, Belief, Floats, Pmf, Policy
 from bandit.policies.situation import Situation
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
@@ -97,7 +96,7 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         due=frame.config.reward.due(at),
         request=body,
         actions=situation.ids,
-        propensities=plan.q,
+        propensities=plan.q.tolist(),
         predicted=None if belief.mean is None else belief.mean.tolist(),
         ranking=slots,
         policy=frame.policy.kind if failure is None else frame.config.fallback.kind,
@@ -121,56 +120,64 @@ def believe(frame: Frame, situation: Situation, decision_id: str) -> tuple[Belie
         return Pmf(np.zeros(len(situation.ids))), f"the policy failed: {error!r}"
 
 
-def sample(q: Sequence[float], u: float) -> int:
+@compiled
+def sample(q: Floats, u: float) -> int:
     """Return the index that u in [0, 1) falls on when [0, 1) is divided in the proportions of q.
 
     The one place that samples. An index of probability 0 is never returned.
     """
-    edges = list(itertools.accumulate(q))
-    i = bisect.bisect_right(edges, u * edges[-1])
-    return i if i < len(q) else max(k for k, x in enumerate(q) if x > 0)
+    reached, last, mark = 0.0, 0, u * _total(q)
+    for k in range(len(q)):
+        if q[k] > 0:
+            reached, last = reached + q[k], k
+            if mark < reached:
+                break
+    return last
+
+
+@compiled
+def _total(q: Floats) -> float:
+    total = 0.0
+    for k in range(len(q)):
+        total += q[k]
+    return total
 
 
 def _rank(
-    frame: Frame, top_n: int, belief: Belief, ids: Sequence[str], order: Sequence[int], decision_id: str
+    frame: Frame, top_n: int, belief: Belief, ids: Sequence[str], order: Arms, decision_id: str
 ) -> tuple[list[Slot], Plan]:
     """Fill the slots one after the other, each from the distribution over what is left; return the first one's plan."""
     guards = frame.config.exploration.guards()
-    mean = None if belief.mean is None else belief.mean.tolist()
     left = list(range(len(ids)))
     slots: list[Slot] = []
     plans: list[Plan] = []
     for slot in range(min(top_n, len(ids))):
-        start = _start(belief, mean, left, order)
-        plan = functools.reduce(_apply, guards, start)
+        plan = functools.reduce(_apply, guards, _start(belief, np.array(left), order))
         chosen = sample(plan.q, randomness.uniform(frame.secret, decision_id, frame.model_version, slot))
-        slots.append(Slot(ids[left.pop(chosen)], plan.q[chosen], not plan.greedy[chosen], plan.reason))
+        slots.append(Slot(ids[left.pop(chosen)], float(plan.q[chosen]), not plan.greedy[chosen], plan.reason))
         plans.append(plan)
     return slots, plans[0]
 
 
-def _start(belief: Belief, mean: list[float] | None, left: list[int], order: Sequence[int]) -> Plan:
+def _start(belief: Belief, left: Arms, order: Arms) -> Plan:
     """Return the policy's own distribution over what is left; greedy are all actions of the highest mean."""
-    q = belief.distribution(np.array(left)).tolist()
-    scores = q if mean is None else [mean[k] for k in left]
-    highest = max(scores)
-    baseline = min(range(len(left)), key=lambda k: order[left[k]])
-    return Plan(q, [score == highest for score in scores], baseline)
+    q = belief.distribution(left)
+    scores = q if belief.mean is None else belief.mean[left]
+    return Plan(q, scores == scores.max(), int(order[left].argmin()))
 
 
-def _fallback(kind: str, order: Sequence[int]) -> Belief:
-    count = len(order)
-    return Pmf(np.array([float(place == min(order)) if kind == "baseline" else 1 / count for place in order]))
+def _fallback(kind: str, order: Arms) -> Belief:
+    return Pmf((order == order.min()).astype(float) if kind == "baseline" else np.full(len(order), 1 / len(order)))
 
 
 def _apply(plan: Plan, guard: Guard) -> Plan:
     return guard(plan)
 
 
-def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> list[int]:
+def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> Arms:
     """Return each eligible action's place in the request, the only thing that request order matters for."""
     place = {action.id: i for i, action in enumerate(request.actions)}
-    return [place[name] for name in ids]
+    return np.array([place[name] for name in ids])
 
 
 def _first_repeated(actions: Iterable[Action]) -> str:

@@ -8,26 +8,29 @@ information projection (argmin KL(q || p), Csiszar 1975) of the policy's p on
 Its solution is q_k = max(phi, m p_k) with one multiplier m if the cap is slack, else one for G and one for the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from bandit.compiled import compiled
 from store.errors import InvalidInput
 
-Probabilities: TypeAlias = list[float]
-"""Plain floats: a decision has few actions, and each numpy call costs what ten of them do."""
+Floats: TypeAlias = NDArray[np.float64]
+Marks: TypeAlias = NDArray[np.bool_]
 
 
 class Plan(msgspec.Struct, frozen=True):
     """A slot's distribution on its way to be sampled.
 
-    `q` has K entries that sum to 1, `greedy` marks G, `baseline` is the index of the caller's first choice. `reason`
+    `q`, shape (K,), sums to 1, `greedy` marks G, `baseline` is the index of the caller's first choice. `reason`
     names what forced the slot, `trace` all that changed `q`.
     """
 
-    q: Probabilities
-    greedy: list[bool]
+    q: Floats
+    greedy: Marks
     baseline: int
     reason: str | None = None
     trace: tuple[str, ...] = ()
@@ -35,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def exploration(self) -> float:
         """The probability off the greedy actions."""
-        return _off(self.q, self.greedy)
+        return float(_off(self.q, self.greedy))
 
 
 Guard: TypeAlias = Callable[[Plan], Plan]
@@ -72,68 +75,77 @@ class ExplorationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 def only_greedy(plan: Plan) -> Plan:
     """Serve a greedy action; ties evenly."""
-    return _forced(plan, evenly(plan.greedy), "mode greedy")
+    return _forced(plan, plan.greedy / plan.greedy.sum(), "mode greedy")
 
 
 def only_baseline(plan: Plan) -> Plan:
     """Serve the caller's first eligible choice."""
-    return _forced(plan, [float(k == plan.baseline) for k in range(len(plan.q))], "mode baseline")
+    return _forced(plan, (np.arange(len(plan.q)) == plan.baseline).astype(float), "mode baseline")
 
 
 def cap_and_floor(cap: float, floor: float) -> Guard:
     """Return the projection on at most `cap` off the greedy actions and at least `floor` / K on each action."""
 
     def project(plan: Plan) -> Plan:
-        phi = floor / len(plan.q)
-        q, trace = plan.q, plan.trace
-        if min(q) < phi:
-            q, trace = fill(q, phi, 1.0), (*trace, "exploration.floor")
-        allowed = min(cap, 1.0 - phi * sum(plan.greedy))
-        if _off(q, plan.greedy) > allowed:
-            q, trace = _capped(plan, phi, allowed), (*trace, "exploration.cap")
+        q, floored, capped = _project(plan.q, plan.greedy, cap, floor)
+        trace = plan.trace
+        if floored:
+            trace = (*trace, "exploration.floor")
+        if capped:
+            trace = (*trace, "exploration.cap")
         return Plan(q, plan.greedy, plan.baseline, plan.reason, trace)
 
     return project
 
 
-def fill(p: Sequence[float], phi: float, total: float) -> Probabilities:
+@compiled
+def _project(p: Floats, greedy: Marks, cap: float, floor: float) -> tuple[Floats, bool, bool]:
+    """Return the projection, and whether the floor and the cap changed anything."""
+    phi = floor / len(p)
+    floored = p.min() < phi
+    q = fill(p, phi, 1.0) if floored else p
+    allowed = min(cap, 1.0 - phi * greedy.sum())
+    capped = _off(q, greedy) > allowed
+    if capped:
+        # The greedy actions and the others are filled apart, the others with what is allowed.
+        q = np.empty(len(p))
+        q[greedy] = fill(p[greedy], phi, 1.0 - allowed)
+        q[~greedy] = fill(p[~greedy], phi, allowed)
+    return q, floored, capped
+
+
+@compiled
+def fill(p: Floats, phi: float, total: float) -> Floats:
     """Return max(phi, m p) with the m for which it sums to `total`; even where all of p is 0.
 
     Needs K phi <= total. Exact: each round puts the entries on the floor that the last m left below it, and m only
     falls, so after at most K rounds, and mostly after one or two, none is left to add.
     """
-    share, rest, floored = 0.0, 0.0, -1
-    above = p
-    while len(p) - len(above) > floored:
-        floored, share = len(p) - len(above), sum(above)
+    q = p.copy()
+    above, before = len(p), len(p) + 1
+    while above < before:
+        share = 0.0
+        for k in range(len(p)):
+            share += p[k] if q[k] > phi or above == len(p) else 0.0
         if share <= 0:
-            return [total / len(p)] * len(p)
-        rest = total - floored * phi
-        # A share of the sum first: m itself is beyond float64 where p is tiny.
-        above = [x for x in above if x / share * rest >= phi]
-    q = [max(phi, x / share * rest) for x in p]
-    q[q.index(max(q))] += total - sum(q)
+            return np.full(len(p), total / len(p))
+        rest, before, above = total - (len(p) - above) * phi, above, 0
+        for k in range(len(p)):
+            # A share of the sum first: m itself is beyond float64 where p is tiny.
+            q[k] = max(phi, p[k] / share * rest)
+            above += q[k] > phi
+    q[q.argmax()] += total - q.sum()
     return q
 
 
-def evenly(chosen: Sequence[bool]) -> Probabilities:
-    """Return the distribution that is uniform over the marked entries."""
-    count = sum(chosen)
-    return [marked / count for marked in chosen]
+@compiled
+def _off(q: Floats, greedy: Marks) -> float:
+    total = 0.0
+    for k in range(len(q)):
+        if not greedy[k]:
+            total += q[k]
+    return total
 
 
-def _capped(plan: Plan, phi: float, allowed: float) -> Probabilities:
-    """Fill the greedy actions and the others apart, the others with what is allowed."""
-    groups = {
-        True: iter(fill([x for x, g in zip(plan.q, plan.greedy, strict=True) if g], phi, 1.0 - allowed)),
-        False: iter(fill([x for x, g in zip(plan.q, plan.greedy, strict=True) if not g], phi, allowed)),
-    }
-    return [next(groups[g]) for g in plan.greedy]
-
-
-def _off(q: Sequence[float], greedy: Sequence[bool]) -> float:
-    return sum(x for x, g in zip(q, greedy, strict=True) if not g)
-
-
-def _forced(plan: Plan, q: Probabilities, reason: str) -> Plan:
+def _forced(plan: Plan, q: Floats, reason: str) -> Plan:
     return msgspec.structs.replace(plan, q=q, reason=reason, trace=(*plan.trace, reason))

@@ -6,11 +6,20 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from bandit.api import problems
-from bandit.api.hot import HotRoutes
+from bandit.api import hot, problems
 from bandit.api.openapi import OPERATIONS, describe
 from bandit.service.service import Service
+
+
+class App(FastAPI):
+    """The application, whose hot routes are answered before the framework's layers are entered."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "lifespan" or not await hot.answered(self.state.service, scope, receive, send):
+            await super().__call__(scope, receive, send)
 
 
 def create_app(make_service: Callable[[], Service]) -> FastAPI:
@@ -25,14 +34,13 @@ def create_app(make_service: Callable[[], Service]) -> FastAPI:
         finally:
             await service.close()
 
-    app = FastAPI(title="Honeyguide", version=version("honeyguide"), lifespan=lifespan, redirect_slashes=False)
+    app = App(title="Honeyguide", version=version("honeyguide"), lifespan=lifespan, redirect_slashes=False)
     # An id may hold a slash, which is decoded before routes are matched: `:path` takes it.
-    # Routes are tried in order: ours before FastAPI's own for /docs and /openapi.json, and the hot ones first.
+    # Routes are tried in order: ours before FastAPI's own for /docs and /openapi.json.
     app.router.routes[:0] = [
         Route(operation.path.replace("_id}", "_id:path}"), operation.endpoint, methods=[operation.method])
         for operation in OPERATIONS
     ]
-    app.add_middleware(HotRoutes)
     problems.install(app)
     description = describe(app.title, app.version)
     app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's documented way to replace it

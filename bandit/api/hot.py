@@ -3,10 +3,11 @@
 Same contract, errors and description as the routes behind them, which answer whatever is not plainly theirs.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from bandit.api import problems
 from bandit.api.body import MAX_BODY, encode, too_large
@@ -17,29 +18,27 @@ from store.errors import HoneyguideError
 
 Handler: TypeAlias = Callable[[Service, str, bytes], Awaitable[tuple[int, object]]]
 
+_log = logging.getLogger(__name__)
+
 _PREFIX = "/v1/loops/"
 _HANDLERS: dict[str, Handler] = {"decisions": decide, "rewards": reward}
 
 
-class HotRoutes:
-    """Middleware that answers `POST /v1/loops/{loop}/decisions` and `…/rewards`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a hot route, or pass the request on."""
-        loop, handler = _match(scope)
-        if handler is None:
-            await self._app(scope, receive, send)
-            return
-        try:
-            body = await _read(receive)
-            status, answer = await handler(scope["app"].state.service, loop, body)
-        except HoneyguideError as error:
-            await problems.of(error)(scope, receive, send)
-        else:
-            await _send(send, status, encode(answer))
+async def answered(service: Service, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer `POST /v1/loops/{loop}/decisions` or `…/rewards`; return whether the request is one of these."""
+    loop, handler = _match(scope)
+    if handler is None:
+        return False
+    try:
+        body = await _read(receive)
+        status, answer = await handler(service, loop, body)
+    except Exception as error:  # noqa: BLE001  # whatever it is, its caller gets an answer
+        if not isinstance(error, HoneyguideError):
+            _log.exception("a request to %s failed", scope["path"])
+        await problems.answer_to(error)(scope, receive, send)
+    else:
+        await _send(send, status, encode(answer))
+    return True
 
 
 def _match(scope: Scope) -> tuple[str, Handler | None]:

@@ -52,13 +52,15 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     )
 
 
-def of(error: HoneyguideError) -> Response:
-    """Return one of our errors as a response."""
-    return problem(STATUS.get(type(error), 500), str(error))
+def answer_to(error: Exception) -> Response:
+    """Return one of our errors as a response; another one is ours to mend."""
+    if isinstance(error, HoneyguideError):
+        return problem(STATUS.get(type(error), 500), str(error))
+    return problem(500, "an error of the server's own; its log has the details. Sending the request again is safe")
 
 
 async def _refused(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return of(error)  # type: ignore[arg-type]  # registered for our errors only
+    return answer_to(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -70,12 +72,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return problem(status, detail, getattr(error, "headers", None))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return problem(500, "an error of the server's own; its log has the details. Sending the request again is safe")
-
-
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
     app.add_exception_handler(HoneyguideError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, _refused)

@@ -9,6 +9,7 @@ import platform
 import msgspec
 from threadpoolctl import threadpool_info
 
+from bandit.compiled import host_processor
 from bandit.learn.learner import Learner
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.settings import LoopConfig
@@ -31,10 +32,11 @@ def line_name(config: LoopConfig) -> str:
 
 @functools.cache
 def numerics_fingerprint() -> str:
-    """Name what the last bits of a state depend on: libraries, BLAS kernels and platform."""
-    libraries = [f"{name}={_version(name)}" for name in ("numpy", "scipy", "vowpal-wabbit-next")]
+    """Name what the last bits of a state depend on: libraries, BLAS kernels and processor."""
+    libraries = [f"{name}={_version(name)}" for name in ("numpy", "scipy", "numba", "vowpal-wabbit-next")]
     blas = sorted(f"{lib['internal_api']}={lib.get('architecture', '')}" for lib in threadpool_info())
-    return " ".join([platform.machine(), f"python={platform.python_version()}", *libraries, *blas])
+    processor = f"{platform.machine()}/{host_processor()}"
+    return " ".join([processor, f"python={platform.python_version()}", *libraries, *blas])
 
 
 def open_line(store: Store, loop: str, config: LoopConfig) -> Learner:

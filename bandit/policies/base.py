@@ -1,4 +1,4 @@
-"""What every policy is, and the three shapes that its belief about a decision can take."""
+"""What every policy is, and the four shapes that its belief about a decision can take."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.policies import winning
 from bandit.policies.situation import Situation
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -74,6 +75,21 @@ class Draws:
         scores = self.scores if len(among) == self.scores.shape[1] else self.scores[:, among]
         wins = np.bincount(scores.argmax(axis=1), minlength=len(among))
         return wins / len(scores)
+
+
+class Gaussian:
+    """Independent Gaussian posteriors: each action with the probability that its draw is the highest. Shapes (K,)."""
+
+    __slots__ = ("deviation", "mean")
+
+    def __init__(self, mean: Floats, deviation: Floats) -> None:
+        self.mean: Floats | None = mean
+        self.deviation = deviation
+
+    def distribution(self, among: Arms) -> Floats:
+        """Return the probability of each action to be the best of those asked for."""
+        assert self.mean is not None  # noqa: S101
+        return winning.gaussian(self.mean[among], self.deviation[among])
 
 
 class Index:

@@ -1,20 +1,16 @@
 """Feature names to the columns of a dense vector; grows as a fold over what was learned, up to a bound."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.compiled import compiled
 from bandit.policies.situation import Situation
 
 INTERCEPT = ""
 _MOST_SHAPES = 256
 """Sets of feature names whose columns are remembered; a loop's actions have a few."""
-
-
-Places: TypeAlias = slice | NDArray[np.intp]
-"""Something to index an axis with."""
 
 
 class Columns:
@@ -29,7 +25,7 @@ class Columns:
     def __init__(self, limit: int, names: Iterable[str] = (INTERCEPT,)) -> None:
         self._limit = limit
         self.index = {name: column for column, name in enumerate(names)}
-        self._places: dict[tuple[str, ...], tuple[Places, Places]] = {}
+        self._places: dict[tuple[str, ...], NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -45,43 +41,43 @@ class Columns:
     def matrix(self, situation: Situation) -> NDArray[np.float64]:
         """Return one dense row per eligible action, shape (K, d); a name in context and action adds up."""
         own = situation.actions()
-        x = np.empty((len(own), len(self.index)))
-        x[:] = self._row(situation.context)
+        shared = self._row(situation.context)
         if situation.table:
             names, values = situation.table
-            places, columns = self._known(names)
-            x[:, columns] += values[:, places]
-        else:
-            x += [self._row(features, intercept=0.0) for features in own]
-        return x
+            return _table_rows(shared, values, *self._known(names))
+        return np.array([shared + self._row(features, intercept=0.0) for features in own])
 
     def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the dense vector of a context and one action, shape (d,)."""
-        return np.add(self._row(shared), self._row(own, intercept=0.0))
+        return self._row(shared) + self._row(own, intercept=0.0)
 
-    def _known(self, names: tuple[str, ...]) -> tuple[Places, Places]:
-        """Return which of the names have columns, and these columns."""
+    def _known(self, names: tuple[str, ...]) -> NDArray[np.intp]:
+        """Return which of the names have columns, and these columns; shape (2, known)."""
         found = self._places.get(names)
         if found is None:
             if len(self._places) >= _MOST_SHAPES:
                 self._places.clear()
             known = [(place, self.index[name]) for place, name in enumerate(names) if name in self.index]
-            found = self._places[names] = (as_index(p for p, _ in known), as_index(c for _, c in known))
+            found = self._places[names] = np.array(known, dtype=np.intp).reshape(-1, 2).T.copy()
         return found
 
-    def _row(self, features: Mapping[str, float], intercept: float = 1.0) -> list[float]:
+    def _row(self, features: Mapping[str, float], intercept: float = 1.0) -> NDArray[np.float64]:
         row = [0.0] * len(self.index)
         row[0] = intercept
         for name, value in features.items():
             column = self.index.get(name)
             if column is not None:
                 row[column] += value
-        return row
+        return np.array(row)
 
 
-def as_index(numbers: Iterable[int]) -> Places:
-    """Return the numbers as an index; a slice where they follow each other, which costs a third and copies nothing."""
-    listed = list(numbers)
-    if listed and listed == list(range(listed[0], listed[0] + len(listed))):
-        return slice(listed[0], listed[0] + len(listed))
-    return np.array(listed, dtype=np.intp)
+@compiled
+def _table_rows(
+    shared: NDArray[np.float64], values: NDArray[np.float64], places: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    x = np.empty((len(values), len(shared)))
+    for k in range(len(values)):
+        x[k] = shared
+        for i in range(len(places)):
+            x[k, columns[i]] += values[k, places[i]]
+    return x

@@ -6,14 +6,16 @@ squares) form of the normal-inverse-gamma posterior (Bishop 2006, Pattern Recogn
 3.54 and exercise 3.12). Thompson Sampling: Agrawal & Goyal 2013; UCB: Li et al. 2010, algorithm 1.
 """
 
-from typing import Annotated, Any, ClassVar, Self
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
-from bandit.policies.base import Belief, Draws, Floats, Frozen, Index
-from bandit.policies.columns import Columns, as_index
+from bandit.compiled import compiled
+from bandit.policies.base import Arms, Belief, Draws, Floats, Frozen, Gaussian, Index
+from bandit.policies.columns import Columns
 from bandit.policies.situation import Situation
 from store.registry import statefile
 
@@ -35,8 +37,13 @@ class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinearTsConfig(LinearConfig, frozen=True, forbid_unknown_fields=True):
-    """Thompson Sampling: `draws` frozen posterior draws per decision, posterior deviations scaled by `scale`."""
+    """Thompson Sampling, posterior deviations scaled by `scale`.
 
+    `probabilities` says how an action's probability of having the highest draw is got: the `integral` itself, or its
+    frequency in `draws` frozen posterior draws per decision.
+    """
+
+    probabilities: Literal["integral", "draws"] = "integral"
     draws: Annotated[int, Meta(ge=1, le=10_000)] = 64
     scale: Annotated[float, Meta(gt=0, le=100)] = 0.5
 
@@ -94,13 +101,8 @@ class _LinearGaussian:
         if row is None:
             return
         x = self._columns.vector(situation.context, situation.action(arm))
-        gain = self._cov[row] @ x
-        spread = 1.0 + max(float(x @ gain), 0.0)
-        error = reward - float(x @ self._mean[row])
-        self._mean[row] += gain * (error / spread)
-        self._cov[row] -= np.outer(gain, gain) / spread
         self._observed += 1
-        self._squares += error * error / spread
+        self._squares += _update(self._mean[row], self._cov[row], x, reward)
 
     def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
         """Replace a learned reward exactly: the precision depends on x alone, the mean is linear in the reward."""
@@ -117,11 +119,8 @@ class _LinearGaussian:
 
     def _score(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,)."""
-        x = self._columns.matrix(situation)
-        rows = as_index(self._arms.get(arm, 0) for arm in situation.ids)
-        mean, cov = self._mean[rows], self._cov[rows]
-        variance = np.vecdot(np.matvec(cov, x), x)
-        return np.vecdot(mean, x), np.sqrt(np.maximum(variance, 0.0) * self._noise())
+        rows = np.array([self._arms.get(arm, 0) for arm in situation.ids])
+        return _scores(self._mean, self._cov, rows, self._columns.matrix(situation), self._noise())
 
     def _noise(self) -> float:
         """Return the posterior estimate of sigma^2 (inverse-gamma rate over shape)."""
@@ -143,18 +142,18 @@ class _LinearGaussian:
 
 
 class LinearTs(_LinearGaussian):
-    """Thompson Sampling: each frozen draw picks its best action; the distribution is how often each is picked."""
+    """Thompson Sampling: each action with the probability that its draw from the posterior is the highest."""
 
     kind: ClassVar[str] = "linear_ts"
     config_type: ClassVar[type[msgspec.Struct]] = LinearTsConfig
 
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:
-        """Draw each action's expected reward from its posterior; disjoint actions are independent."""
+        """Return the posterior of each action's expected reward; disjoint actions are independent."""
         mean, deviation = self._score(situation)
-        noise = frozen().standard_normal((self.config.draws, len(mean)))
-        noise *= deviation * self.config.scale
-        noise += mean
-        return Draws(noise, mean)
+        deviation *= self.config.scale
+        if self.config.probabilities == "integral":
+            return Gaussian(mean, deviation)
+        return Draws(mean + deviation * frozen().standard_normal((self.config.draws, len(mean))), mean)
 
 
 class LinearUcb(_LinearGaussian):
@@ -167,3 +166,45 @@ class LinearUcb(_LinearGaussian):
         """Score each action by its upper confidence bound."""
         mean, deviation = self._score(situation)
         return Index(mean + self.config.alpha * deviation, mean)
+
+
+@compiled
+def _scores(mean: Floats, cov: Floats, rows: Arms, x: Floats, noise: float) -> tuple[Floats, Floats]:
+    """Return x·theta's posterior mean and standard deviation per action; shapes (A, d), (A, d, d), (K,), (K, d)."""
+    count, width = x.shape
+    expected, deviation, gain = np.zeros(count), np.zeros(count), np.empty(width)
+    for k in range(count):
+        _times(cov[rows[k]], x[k], gain)
+        variance = 0.0
+        for i in range(width):
+            expected[k] += mean[rows[k], i] * x[k, i]
+            variance += gain[i] * x[k, i]
+        deviation[k] = math.sqrt(max(variance, 0.0) * noise)
+    return expected, deviation
+
+
+@compiled
+def _update(mean: Floats, cov: Floats, x: Floats, reward: float) -> float:
+    """Fold one reward into a regression in place; returns the square that it adds to the noise's sum."""
+    gain = np.empty(len(x))
+    _times(cov, x, gain)
+    spread, error = 1.0, reward
+    for i in range(len(x)):
+        spread += gain[i] * x[i]
+        error -= mean[i] * x[i]
+    spread = max(spread, 1.0)
+    for i in range(len(x)):
+        mean[i] += gain[i] * (error / spread)
+        for j in range(len(x)):
+            cov[i, j] -= gain[i] * gain[j] / spread
+    return error * error / spread
+
+
+@compiled
+def _times(matrix: Floats, x: Floats, product: Floats) -> None:
+    """Write a symmetric matrix times x: row by row, which is vectorised without any sum being reordered."""
+    product[:] = 0.0
+    for i in range(len(x)):
+        if x[i] != 0:
+            for j in range(len(x)):
+                product[j] += x[i] * matrix[i, j]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.compiled import compiled
 from store.features.flatten import MAX_FEATURES, NUMBERS, flatten
 from store.records import LARGEST, Action
 
@@ -45,10 +46,10 @@ class Situation:
 
 
 def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
-    shapes = set(map(tuple, features))
-    if len(shapes) > 1:
+    shapes = list(map(tuple, features))
+    names = shapes[0]
+    if shapes.count(names) < len(shapes):
         return None
-    names = shapes.pop()
     values = list(itertools.chain.from_iterable(each.values() for each in features))
     if len(names) > MAX_FEATURES or not NUMBERS.issuperset(map(type, values)):
         return None
@@ -56,8 +57,13 @@ def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
         array = np.fromiter(values, np.float64, len(values)).reshape(len(features), len(names))
     except OverflowError:  # an integer beyond float64
         return None
+    return (names, array) if _in_range(array) else None
+
+
+@compiled
+def _in_range(values: NDArray[np.float64]) -> bool:
     # A NaN fails the comparison too.
-    return (names, array) if not values or max(array.max(), -array.min()) <= LARGEST else None
+    return bool((np.abs(values) <= LARGEST).all())
 
 
 def _flatten(action: Action) -> dict[str, float]:

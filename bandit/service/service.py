@@ -17,7 +17,7 @@ from bandit.settings import LoopConfig
 from store.errors import Conflict, HoneyguideError, NotFound
 from store.ledger.join import Recorded, drop_early, expire, record_decision, record_reward
 from store.log.group_commit import GroupCommit
-from store.ports import Store, Transaction
+from store.ports import Operation, Store, Transaction
 from store.records import Clock, LoopRecord, Reward
 
 _log = logging.getLogger(__name__)
@@ -105,19 +105,19 @@ class Service:
     async def decide(self, name: str, request: DecisionRequest, body: bytes) -> Recorded:
         """Decide; returns when the decision is on disk. A repeated id gets the stored decision."""
         runtime = self._find(name)
-        decision_id = self._make_id() if request.decision_id is None else request.decision_id
-        decision = decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock())
-        recorded = await self._commit.submit(
-            functools.partial(
-                record_decision,
-                decision=decision,
-                rules=runtime.config.reward,
-                known_id=request.decision_id is not None,
-            )
-        )
+        recorded = await self._commit.prepare(functools.partial(self._decide, runtime, request, body))
         if request.decision_id is not None:
             runtime.wake()  # a reward may have waited for it
         return recorded
+
+    def _decide(self, runtime: LoopRuntime, request: DecisionRequest, body: bytes) -> Operation[Recorded]:
+        decision_id = self._make_id() if request.decision_id is None else request.decision_id
+        return functools.partial(
+            record_decision,
+            decision=decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock()),
+            rules=runtime.config.reward,
+            known_id=request.decision_id is not None,
+        )
 
     async def reward(self, name: str, request: views.RewardRequest) -> views.RewardAnswer:
         """Take a reward; returns when it is on disk, with what became of it."""

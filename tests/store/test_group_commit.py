@@ -152,3 +152,49 @@ def test_close_commits_what_waits_and_a_caller_may_leave() -> None:
         assert sum(store.batches) == 9
 
     run(scenario)
+
+
+def test_what_comes_before_is_prepared_together() -> None:
+    """Within one round all preparations run back to back, then their operations, in order; an error is its caller's."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        commit = GroupCommit(store)
+        seen: list[str] = []
+
+        def prepare(name: str):
+            seen.append(f"prepare {name}")
+            if name == "b":
+                raise Conflict("no")
+            return lambda tx: seen.append(f"run {name}")
+
+        results = await asyncio.gather(
+            *(commit.prepare(lambda name=name: prepare(name)) for name in "abc"), return_exceptions=True
+        )
+        assert seen == ["prepare a", "prepare b", "prepare c", "run a", "run c"]
+        assert [type(result) for result in results] == [type(None), Conflict, type(None)]
+        assert store.batches == [2]
+        await commit.close()
+
+    run(scenario)
+
+
+def test_arrivals_without_a_pause_do_not_hold_up_the_first() -> None:
+    """Where the event loop is never quiet, a batch begins all the same."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        commit = GroupCommit(store)
+        first = asyncio.create_task(commit.submit(lambda tx: 1))
+        others = []
+        while not first.done():
+            others.append(asyncio.create_task(commit.submit(lambda tx: 2)))
+            await asyncio.sleep(0)
+        assert await first == 1
+        await asyncio.gather(*others)
+        assert max(store.batches) <= 128
+        await commit.close()
+
+    run(scenario)

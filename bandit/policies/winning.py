@@ -1,0 +1,82 @@
+"""How likely each of several independent random rewards is the highest: Thompson Sampling's propensities, computed.
+
+p_k = integral of f_k(x) times the product over j != k of F_j(x), with densities f and distribution functions F.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandit.compiled import compiled
+
+Floats = NDArray[np.float64]
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
+_REACH = 6.0
+"""Deviations from the mean beyond which a Gaussian is taken as 0; 2e-9 of it is."""
+_PANEL = 3.0
+"""A panel's greatest width, in the smallest deviation that reaches into it."""
+_SMALLEST = 1e-9
+"""Deviations below this share of the largest number at hand are raised to it: equal means then share evenly."""
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+
+
+@compiled
+def gaussian(mean: Floats, deviation: Floats) -> Floats:
+    """Return the probability that each of K independent Gaussians is the highest; error below 1e-7.
+
+    Gauss-Legendre quadrature with 10 nodes on panels that no deviation inside is small against. Shapes (K,).
+    """
+    p = np.zeros(len(mean))
+    spread = np.maximum(deviation, _SMALLEST * max(np.abs(mean).max(), deviation.max()))
+    low = (mean - _REACH * spread).max()
+    arms = np.nonzero(mean + _REACH * spread >= low)[0]
+    if len(arms) == 1 or spread.max() == 0:
+        p[arms] = 1 / len(arms)
+        return p
+    m, s, won = mean[arms], spread[arms], np.zeros(len(arms))
+    density, below = np.empty(len(arms)), np.empty(len(arms))
+    high = (m + _REACH * s).max()
+    while low < high:
+        half = _panel_width(m, s, low, high) / 2
+        for node in range(len(_NODES)):
+            _densities(m, s, low + half * (1 + _NODES[node]), density, below)
+            # Products of all factors but one, from both ends: dividing one out fails where it is 0.
+            before = half * _WEIGHTS[node]
+            for k in range(len(m)):
+                density[k] *= before
+                before *= below[k]
+            after = 1.0
+            for k in range(len(m) - 1, -1, -1):
+                won[k] += density[k] * after
+                after *= below[k]
+        low += 2 * half
+    p[arms] = won / won.sum()
+    return p
+
+
+@compiled
+def _panel_width(m: Floats, s: Floats, low: float, high: float) -> float:
+    """Halve the rest until it is narrow against every deviation that reaches into it."""
+    width = high - low
+    while True:
+        smallest = np.inf
+        for k in range(len(m)):
+            if m[k] + _REACH * s[k] > low and m[k] - _REACH * s[k] < low + width:
+                smallest = min(smallest, s[k])
+        if width <= _PANEL * smallest or low + width / 2 <= low:
+            return width
+        width /= 2
+
+
+@compiled
+def _densities(m: Floats, s: Floats, x: float, density: Floats, below: Floats) -> None:
+    for k in range(len(m)):
+        z = (x - m[k]) / s[k]
+        if abs(z) > _REACH:
+            density[k], below[k] = 0.0, 1.0 if z > 0 else 0.0
+        else:
+            density[k] = _DENSITY / s[k] * math.exp(-z * z / 2)
+            below[k] = math.erfc(-z * _SQRT_HALF) / 2
