@@ -1,6 +1,6 @@
 """A loop's config: what `PUT /v1/loops/{loop}` takes, whole; unknown keys and parts not built yet are refused."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,11 +11,14 @@ from store.records import RewardRules
 
 
 class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When outcomes are learned: after each interaction, once the reward or the end of its window is there."""
+    """When outcomes are learned: after each interaction, once the reward or the end of its window is there.
+
+    `decay` is how much of what was learned each outcome leaves, for worlds that change; null or 1 forgets nothing.
+    """
 
     mode: Literal["interaction"] = "interaction"
     delay: Literal["wait"] = "wait"
-    decay: None = None
+    decay: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     release: Literal["auto"] = "auto"
 
 
@@ -52,7 +55,15 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         settings = msgspec.to_builtins(policy_config(self.policy))
         # Frozen for everyone else: the defaults are written out once, so that two configs that mean the same are equal.
-        msgspec.structs.force_setattr(self, "policy", {"kind": policy_type(self.policy).kind, **settings})
+        kind = policy_type(self.policy)
+        msgspec.structs.force_setattr(self, "policy", {"kind": kind.kind, **settings})
+        if self.decay < 1 and not kind.forgets:
+            raise InvalidInput(f"learning.decay is {self.decay!r}, but {kind.kind!r} cannot forget: leave it out")
+
+    @property
+    def decay(self) -> float:
+        """What each outcome leaves of what was learned; 1 forgets nothing."""
+        return 1.0 if self.learning.decay is None else self.learning.decay
 
 
 def read_config(body: bytes) -> LoopConfig:

@@ -25,8 +25,10 @@ ENCODING = 1
 
 
 def line_name(config: LoopConfig) -> str:
-    """Name a line by what it learns with: the policy's kind and a fingerprint of its settings and encoding."""
-    content = msgspec.json.encode({"policy": config.policy, "encoding": ENCODING}, order="deterministic")
+    """Name a line by what it learns with: the policy's kind and a fingerprint of its settings, decay and encoding."""
+    content = msgspec.json.encode(
+        {"policy": config.policy, "decay": config.decay, "encoding": ENCODING}, order="deterministic"
+    )
     return f"{config.policy['kind']}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
@@ -46,11 +48,11 @@ def open_line(store: Store, loop: str, config: LoopConfig) -> Learner:
         try:
             if digest(checkpoint.state) != checkpoint.digest:
                 raise InvalidInput("its digest does not match")
-            return Learner(line, kind.load(settings, checkpoint.state), checkpoint.position)
+            return Learner(line, kind.load(settings, checkpoint.state, decay=config.decay), checkpoint.position)
         except InvalidInput as error:
             version = f"{line}@{checkpoint.position}"
             _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
-    return Learner(line, kind.create(settings))
+    return Learner(line, kind.create(settings, decay=config.decay))
 
 
 def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:

@@ -20,12 +20,17 @@ Frozen: TypeAlias = Callable[[], np.random.Generator]
 class Belief(Protocol):
     """What a policy believes about one decision, frozen before anything is sampled.
 
-    `mean` is the predicted reward per eligible action, shape (K,), or None where a policy predicts none.
+    `mean` is the predicted reward per eligible action, shape (K,), or None where a policy predicts none; `deviation` is
+    the posterior standard deviation of that prediction, shape (K,), or None where a policy does not know it.
     """
 
     @property
     def mean(self) -> Floats | None:
         """The predicted reward per eligible action, shape (K,), or None."""
+
+    @property
+    def deviation(self) -> Floats | None:
+        """The standard deviation of `mean`, shape (K,), or None."""
 
     def distribution(self, among: Arms) -> Floats:
         """Return the policy's probabilities over the eligible actions `among`; they sum to 1."""
@@ -36,13 +41,15 @@ class Policy(Protocol):
 
     kind: ClassVar[str]
     config_type: ClassVar[type[msgspec.Struct]]
+    forgets: ClassVar[bool]
+    """Whether the kind can forget; where it cannot, a decay below 1 is refused when the loop is put."""
 
     @classmethod
-    def create(cls, config: Any) -> Self:  # noqa: ANN401  # each kind has its own `config_type`
-        """Make the policy in its prior state."""
+    def create(cls, config: Any, *, decay: float = 1.0) -> Self:  # noqa: ANN401  # each kind has its own `config_type`
+        """Make the policy in its prior state; `decay` in (0, 1] is how much of what was learned each outcome leaves."""
 
     @classmethod
-    def load(cls, config: Any, state: bytes) -> Self:  # noqa: ANN401  # as above
+    def load(cls, config: Any, state: bytes, *, decay: float = 1.0) -> Self:  # noqa: ANN401  # as above
         """Make the policy from a state that `dump` wrote; raises `InvalidInput` if it is damaged."""
 
     def dump(self) -> bytes:
@@ -61,14 +68,15 @@ class Policy(Protocol):
 class Draws:
     """Frozen posterior draws: the distribution is how often each action wins, exact for any posterior.
 
-    `scores` has shape (S, K): one row per draw. `mean` has shape (K,).
+    `scores` has shape (S, K): one row per draw. `mean` and `deviation` have shape (K,).
     """
 
-    __slots__ = ("mean", "scores")
+    __slots__ = ("deviation", "mean", "scores")
 
-    def __init__(self, scores: Floats, mean: Floats) -> None:
+    def __init__(self, scores: Floats, mean: Floats, deviation: Floats | None = None) -> None:
         self.scores = scores
         self.mean: Floats | None = mean
+        self.deviation = deviation
 
     def distribution(self, among: Arms) -> Floats:
         """Return the frequency with which each action has the highest draw."""
@@ -78,28 +86,32 @@ class Draws:
 
 
 class Gaussian:
-    """Independent Gaussian posteriors: each action with the probability that its draw is the highest. Shapes (K,)."""
+    """Independent Gaussian posteriors: each action with the probability that its draw is the highest. Shapes (K,).
 
-    __slots__ = ("deviation", "mean")
+    Draws deviate by `scale` times the posterior's deviation.
+    """
 
-    def __init__(self, mean: Floats, deviation: Floats) -> None:
+    __slots__ = ("deviation", "mean", "scale")
+
+    def __init__(self, mean: Floats, deviation: Floats, scale: float = 1.0) -> None:
         self.mean: Floats | None = mean
-        self.deviation = deviation
+        self.deviation: Floats | None = deviation
+        self.scale = scale
 
     def distribution(self, among: Arms) -> Floats:
         """Return the probability of each action to be the best of those asked for."""
-        assert self.mean is not None  # noqa: S101
-        return winning.gaussian(self.mean[among], self.deviation[among])
+        return winning.gaussian(self.mean[among], self.deviation[among] * self.scale)  # type: ignore[index]  # given
 
 
 class Index:
     """One deterministic score per action: the highest is chosen, ties evenly. Shapes (K,)."""
 
-    __slots__ = ("mean", "scores")
+    __slots__ = ("deviation", "mean", "scores")
 
-    def __init__(self, scores: Floats, mean: Floats) -> None:
+    def __init__(self, scores: Floats, mean: Floats, deviation: Floats | None = None) -> None:
         self.scores = scores
         self.mean: Floats | None = mean
+        self.deviation = deviation
 
     def distribution(self, among: Arms) -> Floats:
         """Return probability 1 shared by the actions of the highest score."""
@@ -111,11 +123,12 @@ class Index:
 class Pmf:
     """Probabilities that the policy gives outright, shape (K,)."""
 
-    __slots__ = ("mean", "probabilities")
+    __slots__ = ("deviation", "mean", "probabilities")
 
-    def __init__(self, probabilities: Floats, mean: Floats | None = None) -> None:
+    def __init__(self, probabilities: Floats, mean: Floats | None = None, deviation: Floats | None = None) -> None:
         self.probabilities = probabilities
         self.mean = mean
+        self.deviation = deviation
 
     def distribution(self, among: Arms) -> Floats:
         """Return the probabilities, renormalised over `among`; even where all of them are 0."""

@@ -61,9 +61,11 @@ class _LinearGaussian:
     """
 
     kind: ClassVar[str]
+    forgets: ClassVar[bool] = True
 
-    def __init__(self, config: Any) -> None:  # noqa: ANN401  # one of the two configs above
+    def __init__(self, config: Any, decay: float) -> None:  # noqa: ANN401  # one of the two configs above
         self.config = config
+        self.decay = decay
         self._columns = Columns(config.max_features)
         self._arms: dict[str, int] = {}
         self._mean: Floats = np.zeros((1, 1))
@@ -72,15 +74,15 @@ class _LinearGaussian:
         self._squares = 0.0
 
     @classmethod
-    def create(cls, config: Any) -> Self:  # noqa: ANN401  # see `Policy`
+    def create(cls, config: Any, *, decay: float = 1.0) -> Self:  # noqa: ANN401  # see `Policy`
         """Make the policy in its prior state."""
-        return cls(config)
+        return cls(config, decay)
 
     @classmethod
-    def load(cls, config: Any, state: bytes) -> Self:  # noqa: ANN401  # see `Policy`
+    def load(cls, config: Any, state: bytes, *, decay: float = 1.0) -> Self:  # noqa: ANN401  # see `Policy`
         """Make the policy from a state that `dump` wrote."""
         header, arrays = statefile.unpack(cls.kind, state)
-        policy = cls(config)
+        policy = cls(config, decay)
         policy._columns = Columns(config.max_features, header["columns"])
         policy._arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         policy._observed = header["observed"]
@@ -150,10 +152,10 @@ class LinearTs(_LinearGaussian):
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:
         """Return the posterior of each action's expected reward; disjoint actions are independent."""
         mean, deviation = self._score(situation)
-        deviation *= self.config.scale
         if self.config.probabilities == "integral":
-            return Gaussian(mean, deviation)
-        return Draws(mean + deviation * frozen().standard_normal((self.config.draws, len(mean))), mean)
+            return Gaussian(mean, deviation, self.config.scale)
+        noise = frozen().standard_normal((self.config.draws, len(mean)))
+        return Draws(mean + deviation * self.config.scale * noise, mean, deviation)
 
 
 class LinearUcb(_LinearGaussian):
@@ -165,7 +167,7 @@ class LinearUcb(_LinearGaussian):
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
         """Score each action by its upper confidence bound."""
         mean, deviation = self._score(situation)
-        return Index(mean + self.config.alpha * deviation, mean)
+        return Index(mean + self.config.alpha * deviation, mean, deviation)
 
 
 @compiled

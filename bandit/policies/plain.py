@@ -20,18 +20,20 @@ class FixedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Stateless:
-    """A policy that learns nothing."""
+    """A policy that learns nothing, and so has nothing to forget."""
+
+    forgets: ClassVar[bool] = True
 
     def __init__(self, config: msgspec.Struct) -> None:
         self.config = config
 
     @classmethod
-    def create(cls, config: msgspec.Struct) -> Self:
+    def create(cls, config: msgspec.Struct, *, decay: float = 1.0) -> Self:  # noqa: ARG003  # nothing is learned
         """Make the policy."""
         return cls(config)
 
     @classmethod
-    def load(cls, config: msgspec.Struct, state: bytes) -> Self:  # noqa: ARG003  # there is no state
+    def load(cls, config: msgspec.Struct, state: bytes, *, decay: float = 1.0) -> Self:  # noqa: ARG003  # as above
         """Make the policy; there is no state to read."""
         return cls(config)
 

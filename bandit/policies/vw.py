@@ -55,6 +55,7 @@ class VowpalWabbit:
 
     kind: ClassVar[str] = "vw"
     config_type: ClassVar[type[msgspec.Struct]] = VwConfig
+    forgets: ClassVar[bool] = False
 
     def __init__(self, config: VwConfig, model: bytes | None = None) -> None:
         self.config = config
@@ -62,12 +63,12 @@ class VowpalWabbit:
         self._parse = vw.TextFormatParser(self._workspace).parse_line
 
     @classmethod
-    def create(cls, config: VwConfig) -> Self:
+    def create(cls, config: VwConfig, *, decay: float = 1.0) -> Self:  # noqa: ARG003  # it does not forget
         """Make the policy with all weights 0."""
         return cls(config)
 
     @classmethod
-    def load(cls, config: VwConfig, state: bytes) -> Self:
+    def load(cls, config: VwConfig, state: bytes, *, decay: float = 1.0) -> Self:  # noqa: ARG003  # as above
         """Make the policy from a state that `dump` wrote."""
         _, arrays = statefile.unpack(cls.kind, state)
         try:

@@ -5,7 +5,7 @@ import functools
 import logging
 
 from bandit.decide import Frame
-from bandit.learn.checkpoints import checkpoint_of, open_line
+from bandit.learn.checkpoints import checkpoint_of, line_name, open_line
 from bandit.learn.learner import Learner
 from bandit.settings import LoopConfig, read_config
 from store.errors import HoneyguideError
@@ -55,10 +55,10 @@ class LoopRuntime:
         self._wake.set()
 
     def apply(self, record: LoopRecord) -> None:
-        """Take a new config; another policy opens another line, which learns the log from its beginning."""
-        policy = self.config.policy
+        """Take a new config; another policy or decay opens another line, which learns the log from its beginning."""
+        line = line_name(self.config)
         self.record, self.config = record, read_config(record.config)
-        if self.config.policy != policy:
+        if line_name(self.config) != line:
             self.learner, self.learning_error = self._open(), None
             self.wake()
 
