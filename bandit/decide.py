@@ -12,16 +12,23 @@ import msgspec
 import numpy as np
 
 from bandit.compiled import compiled
-from bandit.exploration import Guard, Plan
+from bandit.exploration import History, Known, Limits, Past, limits, plain_limits, settled
+from bandit.exploration.conservative import closed
 from bandit.policies import randomness
 from bandit.policies.base import Arms, Belief, Floats, Pmf, Policy
 from bandit.policies.situation import Situation
+from bandit.ranking.eligibility import EXCLUDE, Pool, narrow, told
+from bandit.ranking.frequency import Frequency
+from bandit.ranking.logged import law_of
+from bandit.ranking.slate import GuardedSlate, Slate
+from bandit.ranking.steps import Exploring, OpenSlate, Step
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
-from store.records import Action, Decision, Slot
+from store.records import MAX_ID_LENGTH, Action, Decision, Slot
 
 MAX_ACTIONS = 5000
 MAX_TOP_N = 100
+MAX_ENTITIES = 16
 
 
 class DecisionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,9 +43,10 @@ class DecisionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deferred: bool = False
 
     def __post_init__(self) -> None:
-        if self.deferred or self.entities:
-            name = "deferred" if self.deferred else "entities"
-            raise InvalidInput(f"{name!r} is set, but this version does not support it yet: leave it out")
+        if self.deferred:
+            raise InvalidInput("'deferred' is set, but this version does not support it yet: leave it out")
+        if self.entities:
+            _check_entities(self.entities)
         if not 0 < len(self.actions) <= MAX_ACTIONS:
             raise InvalidInput(f"there are {len(self.actions)} actions; a decision takes 1 to {MAX_ACTIONS}")
 
@@ -57,14 +65,24 @@ class DecisionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return [by_id[name] for name in sorted(by_id)]
 
 
+_NO_PAST = History()
+
+
 class Frame(msgspec.Struct, frozen=True):
-    """What a loop brings to a decision, frozen before sampling."""
+    """What a loop brings to a decision, frozen before sampling.
+
+    `learned` is the number of outcomes in the policy's state, `past` what the loop's guards know of its history,
+    and `frequency` what its frequency caps remember.
+    """
 
     loop: str
     secret: bytes
     config: LoopConfig
     policy: Policy
     model_version: str
+    learned: int = 0
+    past: Past = _NO_PAST
+    frequency: Frequency | None = None
 
 
 def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: str, at: int) -> Decision:
@@ -81,14 +99,17 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         InvalidInput: for duplicate ids, no eligible action, or features that cannot be read.
 
     """
-    eligible = request.eligible()
-    situation = Situation(request.context, eligible)
-    situation.actions()  # features that cannot be read are the caller's error, not the policy's
+    pool = _pool(frame, request, at)
+    situation = Situation(request.context, pool.actions, request.actions)
+    situation.table()  # features that cannot be read are the caller's error, not the policy's
     belief, failure = believe(frame, situation, decision_id)
     order = _baseline_order(request, situation.ids)
     if failure is not None:
         belief = _fallback(frame.config.fallback.kind, order)
-    slots, plan = _rank(frame, request.top_n, belief, situation.ids, order, decision_id)
+    caps = _limits(frame, request, belief, situation.ids, order, at)
+    slate = _slate(frame, request, pool, belief, order, caps)
+    slots, steps, placed = _rank(frame, request.top_n, slate, situation.ids, decision_id)
+    plan = steps[0].whole(order)
     return Decision(
         loop=frame.loop,
         decision_id=decision_id,
@@ -98,13 +119,17 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         actions=situation.ids,
         propensities=plan.q.tolist(),
         predicted=None if belief.mean is None else belief.mean.tolist(),
-        ranking=slots,
+        ranking=_explained(slots, pool) if pool.removed else slots,
         policy=frame.policy.kind if failure is None else frame.config.fallback.kind,
         model_version=frame.model_version,
         component="champion" if failure is None else "fallback",
         fallback=failure,
-        trace=list(plan.trace),
+        trace=[*pool.acted, *steps[0].acted, *plan.trace] if frame.config.guards else list(plan.trace),
         exploration=plan.exploration,
+        guard_state=settled(caps.state, frame.config.exploration, plan, belief.mean),
+        withheld=pool.withheld,
+        short=_short(request, pool, slate, placed) if len(slots) < request.top_n else None,
+        law=law_of(belief, frame.config.guards) if len(slots) > 1 else None,
     )
 
 
@@ -143,41 +168,91 @@ def _total(q: Floats) -> float:
     return total
 
 
+def _limits(frame: Frame, request: DecisionRequest, belief: Belief, ids: Sequence[str], order: Arms, at: int) -> Limits:
+    """Freeze the exploration guards, from what is known before anything is sampled."""
+    config = frame.config.exploration
+    if config.is_plain(frame.learned):
+        return plain_limits(config)
+    first = int(order.argmin())
+    known = Known(at, request.entities, ids, first, belief.mean, belief.deviation, frame.learned)
+    return limits(config, frame.past, known)
+
+
 def _rank(
-    frame: Frame, top_n: int, belief: Belief, ids: Sequence[str], order: Arms, decision_id: str
-) -> tuple[list[Slot], Plan]:
-    """Fill the slots one after the other, each from the distribution over what is left; return the first one's plan."""
-    guards = frame.config.exploration.guards()
-    left = list(range(len(ids)))
+    frame: Frame, top_n: int, slate: Slate, ids: Sequence[str], decision_id: str
+) -> tuple[list[Slot], list[Step], list[int]]:
+    """Fill the slots one after the other, each from its own distribution given the slots above."""
     slots: list[Slot] = []
-    plans: list[Plan] = []
-    for slot in range(min(top_n, len(ids))):
-        plan = functools.reduce(_apply, guards, _start(belief, np.array(left), order))
-        chosen = sample(plan.q, randomness.uniform(frame.secret, decision_id, frame.model_version, slot))
-        slots.append(Slot(ids[left.pop(chosen)], float(plan.q[chosen]), not plan.greedy[chosen], plan.reason))
-        plans.append(plan)
-    return slots, plans[0]
+    steps: list[Step] = []
+    placed: list[int] = []
+    explored = 0
+    while len(slots) < top_n and (step := slate.step(placed, explored)) is not None:
+        plan = step.plan
+        chosen = sample(plan.q, randomness.uniform(frame.secret, decision_id, frame.model_version, len(slots)))
+        arm, off = int(step.among[chosen]), not plan.greedy[chosen]
+        slots.append(Slot(ids[arm], float(plan.q[chosen]), off, step.reason))
+        steps.append(step)
+        placed.append(arm)
+        explored += off
+    return slots, steps, placed
 
 
-def _start(belief: Belief, left: Arms, order: Arms) -> Plan:
-    """Return the policy's own distribution over what is left; greedy are all actions of the highest mean."""
-    q = belief.distribution(left)
-    scores = q if belief.mean is None else belief.mean[left]
-    return Plan(q, scores == scores.max(), int(order[left].argmin()))
+def _pool(frame: Frame, request: DecisionRequest, at: int) -> Pool:
+    """Return the eligible actions: what is neither excluded by the request nor removed by the loop's guards."""
+    eligible = request.eligible()
+    excluded = len(request.actions) - len(eligible)
+    pool = Pool(eligible, {EXCLUDE: excluded} if excluded else {})
+    if not frame.config.guards:
+        return pool
+    spent = frame.frequency.spent(request.entities, pool.ids, at) if frame.frequency and request.entities else {}
+    return narrow(pool, frame.config.guards, spent)
+
+
+def _slate(  # what a decision is made of meets here
+    frame: Frame, request: DecisionRequest, pool: Pool, belief: Belief, order: Arms, caps: Limits
+) -> Slate:
+    config, state = frame.config.exploration, caps.state
+    if not frame.config.guards:
+        return OpenSlate(belief, order, caps.guards)
+    steered = config.mode != "on" or closed in caps.guards
+    exploring = Exploring(caps.guards, state.get("cap", config.cap), state.get("floor", config.floor), steered)
+    return GuardedSlate(pool.actions, belief, order, exploring, frame.config.guards, request.top_n)
+
+
+def _explained(slots: list[Slot], pool: Pool) -> list[Slot]:
+    """Name in each slot's reason the guards that had removed actions before the policy saw any."""
+    names = ", ".join(pool.acted)
+    if not names:
+        return slots
+    return [Slot(s.action, s.propensity, s.explored, f"{names}, {s.reason}" if s.reason else names) for s in slots]
+
+
+def _short(request: DecisionRequest, pool: Pool, slate: Slate, placed: Sequence[int]) -> str:
+    """Say why there are fewer slots than were asked for."""
+    removed = {**pool.removed, **slate.left_out(placed)}
+    because = f"; {told(removed)}" if removed else ""
+    return f"{len(placed)} of {request.top_n} slots are filled: the request has {len(request.actions)} actions{because}"
 
 
 def _fallback(kind: str, order: Arms) -> Belief:
     return Pmf((order == order.min()).astype(float) if kind == "baseline" else np.full(len(order), 1 / len(order)))
 
 
-def _apply(plan: Plan, guard: Guard) -> Plan:
-    return guard(plan)
-
-
 def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> Arms:
     """Return each eligible action's place in the request, the only thing that request order matters for."""
     place = {action.id: i for i, action in enumerate(request.actions)}
     return np.array([place[name] for name in ids])
+
+
+def _check_entities(entities: dict[str, str]) -> None:
+    if len(entities) > MAX_ENTITIES:
+        raise InvalidInput(f"there are {len(entities)} entities; at most {MAX_ENTITIES} are allowed: leave some out")
+    for key, value in entities.items():
+        if not (0 < len(key) <= MAX_ID_LENGTH and 0 < len(value) <= MAX_ID_LENGTH):
+            raise InvalidInput(
+                f"entity {key[:50]!r} is {value[:50]!r}; a key and an id have 1 to {MAX_ID_LENGTH} characters: "
+                "leave out an entity that is not known"
+            )
 
 
 def _first_repeated(actions: Iterable[Action]) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from bandit.exploration import ExplorationConfig
 from bandit.policies.catalogue import policy_config, policy_type
+from bandit.ranking.guards import GuardConfig, check_guards
 from store.errors import InvalidInput
 from store.records import RewardRules
 
@@ -46,7 +47,7 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: dict[str, Any] = msgspec.field(default_factory=lambda: {"kind": "linear_ts"})
     reward: RewardRules = RewardRules()
     exploration: ExplorationConfig = ExplorationConfig()
-    guards: tuple[()] = ()
+    guards: tuple[GuardConfig, ...] = ()
     learning: LearningConfig = LearningConfig()
     features: FeatureConfig = FeatureConfig()
     holdout: HoldoutConfig = HoldoutConfig()
@@ -59,6 +60,19 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "policy", {"kind": kind.kind, **settings})
         if self.decay < 1 and not kind.forgets:
             raise InvalidInput(f"learning.decay is {self.decay!r}, but {kind.kind!r} cannot forget: leave it out")
+        self._check_conservative()
+        if self.guards:
+            check_guards(self.guards, cap=self.exploration.cap, floor=self.exploration.floor)
+            for entry in self.exploration.schedule or ():
+                check_guards(self.guards, cap=entry.cap, floor=entry.floor)
+
+    def _check_conservative(self) -> None:
+        span = self.reward.range
+        if self.exploration.conservative is not None and (span is None or span[0] < 0 or span[1] <= 0):
+            raise InvalidInput(
+                f"exploration.conservative is set and reward.range is {span!r}; a share of the baseline's reward means "
+                "something only where rewards are between known bounds of at least 0: set reward.range, such as [0, 1]"
+            )
 
     @property
     def decay(self) -> float:

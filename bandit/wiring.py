@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from bandit.api.app import create_app
 from bandit.decide import DecisionRequest, Frame, decide
+from bandit.exploration import warm_up_guards
 from bandit.policies.linear import LinearTs
 from bandit.policies.situation import Situation
 from bandit.service.service import Service
@@ -52,9 +53,10 @@ def warm_up() -> None:
     """Compile what a decision runs, or read it from disk: seconds once after an installation, 0.2 s from then on."""
     config = LoopConfig(policy={"kind": LinearTs.kind})
     frame = Frame("", bytes(32), config, LinearTs.create(LinearTs.config_type()), "warm-up@0")
-    request = DecisionRequest([Action("a", {"x": 1.0}), Action("b", {"x": 2.0})])
+    request = DecisionRequest([Action("a", {"x": 1.0}), Action("b", {"x": 2.0})], top_n=2)
     frame.policy.learn(Situation({}, request.eligible()), arm=0, reward=1.0, propensity=0.5)
     decide(frame, request, b"", decision_id="warm-up", at=0)
+    warm_up_guards()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -43,13 +43,25 @@ class Slot(msgspec.Struct, frozen=True):
     """One position of a served ranking.
 
     `propensity` is conditional on the slots above. `explored` says that the action is not the greedy one `g`.
-    `reason` names the cap or guard that decided the slot, or is null.
+    `reason` names the guards that acted on the slot and what forced it, or is null.
     """
 
     action: str
     propensity: float
     explored: bool
     reason: str | None = None
+
+
+class Law(msgspec.Struct, frozen=True, array_like=True):
+    """What the slots of a ranking were computed from, beside what the decision says anyway.
+
+    `guards` is a fingerprint of the ranking guards in force ("" for none), `shape` that of the policy's belief, and
+    `numbers` its arrays, each aligned with the decision's actions.
+    """
+
+    guards: str
+    shape: str
+    numbers: list[list[float]]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +71,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     `propensities` and `predicted` (the model's mean reward, or null) are aligned with them. `position` is the place
     in the decision log (0 until it is appended). `due` is when the reward window closes. `exploration` is the
     probability, fixed before the draw, that the first slot is not the greedy action; `trace` names the caps and guards
-    that acted.
+    that acted, `guard_state` holds the numbers that they acted on. `withheld` are the ids that what was served before
+    kept from being eligible, `short` says why a ranking has fewer slots than were asked for. `law` is what a ranking of
+    several slots was computed from, None where it is not known.
     """
 
     loop: str
@@ -78,6 +92,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     trace: list[str] = []
     exploration: float = 0.0
     position: int = 0
+    guard_state: dict[str, float] = {}
+    withheld: list[str] = []
+    short: str | None = None
+    law: Law | None = None
 
     def __post_init__(self) -> None:
         check_id("decision_id", self.decision_id)
@@ -94,6 +112,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         decision = copy.copy(self)
         msgspec.structs.force_setattr(decision, "position", position)
         return decision
+
+    @property
+    def served(self) -> list[str]:
+        """The ids of the ranking's actions, best slot first."""
+        return [slot.action for slot in self.ranking]
 
     @property
     def slate_propensity(self) -> float:

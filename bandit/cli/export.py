@@ -22,6 +22,9 @@ def export(
     unsettled: Annotated[
         bool, typer.Option("--unsettled", help="Also write decisions from the first without an outcome on.")
     ] = False,
+    marginals: Annotated[
+        bool, typer.Option(help="Compute how likely each action is to stand in its slot; slow for long rankings.")
+    ] = True,
 ) -> None:
     """Write the decisions of a loop with what came of them; a server may be running on the folder."""
     # A second of loading that the other commands need not wait for.
@@ -38,6 +41,7 @@ def export(
             since=0 if since is None else microseconds(since),
             until=2**62 if until is None else microseconds(until),
             unsettled=unsettled,
+            marginals=marginals,
         )
     finally:
         store.close()

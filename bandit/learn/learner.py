@@ -54,7 +54,7 @@ def read_situation(decision: Decision) -> Situation:
     """Return what the policy saw when it decided, from the decision as it was logged."""
     request = msgspec.json.decode(decision.request, type=DecisionRequest)
     by_id = {action.id: action for action in request.actions}
-    return Situation(request.context, [by_id[name] for name in decision.actions])
+    return Situation(request.context, [by_id[name] for name in decision.actions], request.actions)
 
 
 def _credited(decision: Decision, slot: int | None) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""What every policy is, and the four shapes that its belief about a decision can take."""
+"""What every policy is, and the shapes that its belief about a decision can take."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
@@ -15,6 +15,10 @@ Arms: TypeAlias = NDArray[np.intp]
 
 Frozen: TypeAlias = Callable[[], np.random.Generator]
 """Makes the generator of a decision's frozen posterior draws; a policy that draws nothing never calls it."""
+
+
+Rule: TypeAlias = Callable[[Floats, Floats], Floats]
+"""Makes probabilities, shape (K,), from the means and deviations of K actions."""
 
 
 class Belief(Protocol):
@@ -118,6 +122,21 @@ class Index:
         scores = self.scores[among]
         highest = scores == scores.max()
         return np.asarray(highest / highest.sum())
+
+
+class Ruled:
+    """Probabilities that a rule gives from the mean and deviation of the actions asked for; shapes (K,)."""
+
+    __slots__ = ("_rule", "deviation", "mean")
+
+    def __init__(self, mean: Floats, deviation: Floats, rule: Rule) -> None:
+        self.mean: Floats | None = mean
+        self.deviation: Floats | None = deviation
+        self._rule = rule
+
+    def distribution(self, among: Arms) -> Floats:
+        """Return what the rule makes of the actions asked for, as if there were no others."""
+        return self._rule(self.mean[among], self.deviation[among])  # type: ignore[index]  # given
 
 
 class Pmf:

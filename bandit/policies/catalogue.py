@@ -5,12 +5,23 @@ from typing import Any
 
 import msgspec
 
+from bandit.policies import plugins
 from bandit.policies.base import Policy
+from bandit.policies.beta import BetaTs
+from bandit.policies.bootstrap import BootstrapTs
+from bandit.policies.greedy import EpsilonGreedy
 from bandit.policies.linear import LinearTs, LinearUcb
-from bandit.policies.plain import Fixed, Uniform
+from bandit.policies.logistic import LogisticTs
+from bandit.policies.plain import Baseline, Fixed, Uniform
+from bandit.policies.regcb import RegCb
+from bandit.policies.softmax import Softmax
+from bandit.policies.squarecb import SquareCb
 from store.errors import InvalidInput
 
-KINDS: dict[str, type[Policy]] = {kind.kind: kind for kind in (LinearTs, LinearUcb, Uniform, Fixed)}
+_THOMPSON = (LinearTs, LogisticTs, BetaTs, BootstrapTs)
+_VALUED = (LinearUcb, EpsilonGreedy, Softmax, SquareCb, RegCb)
+_PLAIN = (Uniform, Fixed, Baseline)
+KINDS: dict[str, type[Policy]] = {kind.kind: kind for kind in (*_THOMPSON, *_VALUED, *_PLAIN)}
 
 if sys.version_info < (3, 13):  # as in pyproject.toml: VW's wheels end at CPython 3.12
     from bandit.policies.vw import VowpalWabbit
@@ -19,16 +30,18 @@ if sys.version_info < (3, 13):  # as in pyproject.toml: VW's wheels end at CPyth
 
 
 def policy_type(config: dict[str, Any]) -> type[Policy]:
-    """Return the class of a policy config's `kind`.
+    """Return the class of a policy config's `kind`: a built-in one, or else one that an installed package brings.
 
     Raises:
-        InvalidInput: for a missing or unknown kind.
+        InvalidInput: for a missing or unknown kind, or a class of another package that is not a policy.
 
     """
     kind = config.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InvalidInput(f"policy.kind is {kind!r}; it must be one of {', '.join(sorted(KINDS))}{_why_not(kind)}")
-    return KINDS[kind]
+    found = (KINDS.get(kind) or plugins.find(kind)) if isinstance(kind, str) else None
+    if found is None:
+        known = ", ".join(sorted({*KINDS, *plugins.kinds()}))
+        raise InvalidInput(f"policy.kind is {kind!r}; it must be one of {known}{_why_not(kind)}")
+    return found
 
 
 def policy_config(config: dict[str, Any]) -> msgspec.Struct:

@@ -22,13 +22,18 @@ class Columns:
 
     __slots__ = ("_limit", "_places", "index")
 
-    def __init__(self, limit: int, names: Iterable[str] = (INTERCEPT,)) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.index = {name: column for column, name in enumerate(names)}
+        self.index = {INTERCEPT: 0}
         self._places: dict[tuple[str, ...], NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Take these names, in their order, for all that was known."""
+        self.index = {name: column for column, name in enumerate(names)}
+        self._places.clear()
 
     def add(self, *features: Mapping[str, float]) -> None:
         """Give each new name a column, as long as the limit allows."""
@@ -40,12 +45,11 @@ class Columns:
 
     def matrix(self, situation: Situation) -> NDArray[np.float64]:
         """Return one dense row per eligible action, shape (K, d); a name in context and action adds up."""
-        own = situation.actions()
-        shared = self._row(situation.context)
-        if situation.table:
-            names, values = situation.table
+        shared, table = self._row(situation.context), situation.table()
+        if table:
+            names, values = table
             return _table_rows(shared, values, *self._known(names))
-        return np.array([shared + self._row(features, intercept=0.0) for features in own])
+        return np.array([shared + self._row(features, intercept=0.0) for features in situation.actions()])
 
     def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the dense vector of a context and one action, shape (d,)."""

@@ -1,15 +1,19 @@
-"""Policies without a model: uniform, and one fixed action."""
+"""Policies without a model: uniform, one fixed action, and the caller's first choice."""
 
 from typing import ClassVar, Self
 
 import msgspec
 import numpy as np
 
-from bandit.policies.base import Belief, Frozen, Pmf
+from bandit.policies.base import Arms, Belief, Floats, Frozen, Pmf
 from bandit.policies.situation import Situation
 
 
 class UniformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nothing to set."""
+
+
+class BaselineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nothing to set."""
 
 
@@ -70,3 +74,30 @@ class Fixed(_Stateless):
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
         """Return probability 1 for the configured action."""
         return Pmf(np.array([float(arm == self.config.action) for arm in situation.ids]))
+
+
+class Baseline(_Stateless):
+    """Always the caller's first action that is eligible: the one place where the request's order is a choice."""
+
+    kind: ClassVar[str] = "baseline"
+    config_type: ClassVar[type[msgspec.Struct]] = BaselineConfig
+
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
+        """Return the request's order."""
+        return Ordered(situation.order())
+
+
+class Ordered:
+    """Probability 1 for the first of the actions asked for, by `order`, shape (K,); no reward is predicted."""
+
+    __slots__ = ("_order", "deviation", "mean")
+
+    def __init__(self, order: Arms) -> None:
+        self.mean: Floats | None = None
+        self.deviation: Floats | None = None
+        self._order = order
+
+    def distribution(self, among: Arms) -> Floats:
+        """Return probability 1 for the first of the actions asked for."""
+        order = self._order[among]
+        return np.asarray(order == order.min(), dtype=np.float64)

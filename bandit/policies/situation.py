@@ -17,32 +17,67 @@ Table = tuple[tuple[str, ...], NDArray[np.float64]]
 class Situation:
     """A context and its eligible actions, sorted by id; actions are flattened when their features are first asked for.
 
+    `requested` are the actions in the caller's order, which is the baseline's; without it, the order is by id.
     Raises `InvalidInput` for features that `flatten` refuses.
     """
 
-    __slots__ = ("_actions", "_flat", "context", "ids", "table")
+    __slots__ = ("_actions", "_flat", "_requested", "_table", "context", "ids")
 
-    def __init__(self, context: dict[str, object], actions: Sequence[Action]) -> None:
+    def __init__(
+        self, context: dict[str, object], actions: Sequence[Action], requested: Sequence[Action] | None = None
+    ) -> None:
         self.context = flatten(context, what="context")
         self.ids = [action.id for action in actions]
-        self.table: Table | None = None
         self._actions = actions
+        self._requested = actions if requested is None else requested
+        self._table: Table | None = None
         self._flat: list[dict[str, float]] | None = None
+
+    @classmethod
+    def of(
+        cls, ids: list[str], *, table: Table | None = None, flat: list[dict[str, float]] | None = None
+    ) -> "Situation":
+        """Make one without a context, from features that are flat already: a table or a dictionary per action."""
+        made = cls({}, [])
+        made.ids, made._table, made._flat = ids, table, flat
+        return made
+
+    def order(self) -> NDArray[np.intp]:
+        """Return each eligible action's place in the request, shape (K,)."""
+        place = {action.id: i for i, action in enumerate(self._requested)}
+        return np.array([place[name] for name in self.ids])
+
+    def only(self, i: int) -> "Situation":
+        """Return the same with the i-th eligible action alone."""
+        made = Situation.of([self.ids[i]], flat=[self.action(i)])
+        made.context = self.context
+        return made
+
+    def table(self) -> Table | None:
+        """Return the features of all eligible actions as one array; None where their names or kinds differ."""
+        if self._table is None and self._flat is None:
+            self._table = _read_table([action.features for action in self._actions])
+            if self._table is None:
+                self._flat = [_flatten(action) for action in self._actions]
+        return self._table
 
     def action(self, i: int) -> dict[str, float]:
         """Return the flat features of the i-th eligible action."""
+        if self._table:
+            names, values = self._table
+            return dict(zip(names, values[i].tolist(), strict=True))
         return _flatten(self._actions[i]) if self._flat is None else self._flat[i]
 
     def actions(self) -> list[dict[str, float]]:
-        """Return the flat features of all eligible actions, in order.
+        """Return the flat features of all eligible actions, in order."""
+        if self.table():
+            return [self.action(i) for i in range(len(self.ids))]
+        return self._flat or []
 
-        Where all have the same flat numbers, as most do, `table` holds them from then on, read at once.
-        """
-        if self._flat is None:
-            features = [action.features for action in self._actions]
-            self.table = _read_table(features)
-            self._flat = features if self.table else [_flatten(action) for action in self._actions]
-        return self._flat
+    def bare(self) -> bool:
+        """Say whether no action has any feature."""
+        table = self.table()
+        return not table[0] if table else not any(self._flat or ())
 
 
 def _read_table(features: Sequence[dict[str, float]]) -> Table | None:

@@ -1,53 +1,36 @@
 """Vowpal Wabbit's contextual bandits (`--cb_explore_adf`); the one module that speaks to it.
 
 VW gives the probabilities, in float32; they are renormalised in float64 here, and capped and floored like any other
-policy's. Costs are negative rewards. An example is parsed anew each time: a parked one costs 33 kB that VW never frees.
+policy's. Costs are negative rewards. An example is made anew each time: a parked one costs 33 kB that VW never frees.
+Features are pushed as numbers: writing them as text costs more than VW's own work, and VW reads decimals inexactly.
 """
 
 import functools
 import re
 import struct
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, cast
 
 import msgspec
 import numpy as np
 import vowpal_wabbit_next as vw
-from msgspec import Meta
+from vowpal_wabbit_next import _core  # its public wrappers compare eleven labels in Python, as long as VW predicts
 
-from bandit.policies.base import Belief, Frozen, Pmf
+from bandit.policies.base import Belief, Floats, Frozen, Pmf
 from bandit.policies.situation import Situation
+from bandit.policies.vw_config import PLACE_BREAKS_TIES, VwConfig
+from bandit.policies.vw_features import Indices, Row, rows
 from store.errors import InvalidInput
 from store.registry import statefile
 
+NAMES_KEPT, LISTS_KEPT = 16_384, 64
+"""Feature names, and lists of them, whose indices are remembered: VW hashes a name anew in 2 microseconds."""
+
+_CONTEXT, _ACTION = "c", "a"
+_NO_NAME = np.zeros(1, np.uint64)
+_SUM_TOLERANCE = 1e-3
 _UNSAFE = re.compile(r"[\s:|%]")
 """Characters that end or divide a feature name in VW's text format, and the one that they are escaped with."""
-
-
-class VwConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What of VW can be set.
-
-    `explorer`: `squarecb` (Foster & Rakhlin 2020, with `gamma_scale`) or `epsilon` (greedy, with `epsilon`).
-    `interactions` crosses context with action features; without it, the context cannot tell actions apart.
-    `bits`: log2 of the number of weights.
-    """
-
-    explorer: Literal["squarecb", "epsilon"] = "squarecb"
-    interactions: bool = True
-    epsilon: Annotated[float, Meta(ge=0, le=1)] = 0.05
-    gamma_scale: Annotated[float, Meta(gt=0, le=1e6)] = 10.0
-    learning_rate: Annotated[float, Meta(gt=0, le=100)] = 0.5
-    bits: Annotated[int, Meta(ge=10, le=22)] = 18
-
-    def arguments(self) -> list[str]:
-        """Return VW's command line."""
-        explorers = {
-            "squarecb": ["--squarecb", "--gamma_scale", str(self.gamma_scale)],
-            "epsilon": ["--epsilon", str(self.epsilon)],
-        }
-        crosses = ["--quadratic", "ca"] if self.interactions else []
-        rate = ["--learning_rate", str(self.learning_rate)]
-        return ["--quiet", "--cb_explore_adf", "-b", str(self.bits), *rate, *explorers[self.explorer], *crosses]
 
 
 class VowpalWabbit:
@@ -60,7 +43,9 @@ class VowpalWabbit:
     def __init__(self, config: VwConfig, model: bytes | None = None) -> None:
         self.config = config
         self._workspace = vw.Workspace(config.arguments(), model_data=model)
-        self._parse = vw.TextFormatParser(self._workspace).parse_line
+        self._core = self._workspace._workspace  # noqa: SLF001  # see the import
+        index = functools.lru_cache(NAMES_KEPT)(functools.partial(_index, self._core))
+        self._indices = functools.lru_cache(LISTS_KEPT)(functools.partial(_indices, index))
 
     @classmethod
     def create(cls, config: VwConfig, *, decay: float = 1.0) -> Self:  # noqa: ARG003  # it does not forget
@@ -83,26 +68,91 @@ class VowpalWabbit:
         adaptive, and ours always is.
         """
         model = bytearray(_reloaded(self.config, self._workspace))
-        clock = _clock_at(self.config)
+        clock = _options_end(model) + _clock_at(self.config)
         model[clock : clock + 8] = bytes(8)
         return statefile.pack(self.kind, {}, {"model": np.frombuffer(model, dtype=np.uint8)})
 
-    def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # VW draws nothing
-        """Return VW's probabilities."""
-        prediction = self._workspace.predict_one([self._parse(line) for line in _lines(situation)])
-        probabilities = np.zeros(len(situation.ids))
-        for arm, probability in cast("list[tuple[int, float]]", prediction):  # what ActionProbs is made of
-            probabilities[arm] = probability
-        return Pmf(probabilities / probabilities.sum())
+    def believe(self, situation: Situation, frozen: Frozen) -> Belief:
+        """Return VW's probabilities.
+
+        Where an explorer breaks ties by place, a frozen draw decides the places, not the ids' order.
+        Raises `ArithmeticError` where VW's answer is no distribution, so that the loop's fallback decides.
+        """
+        examples = self._examples(situation)
+        order = self._shuffled(situation, frozen) if self.config.explorer in PLACE_BREAKS_TIES else None
+        if order is not None:
+            examples = [examples[0], *(examples[1 + k] for k in order)]
+        prediction = cast("list[tuple[int, float]]", self._core.predict_multi_ex_one(examples))
+        return Pmf(_checked(prediction if order is None else [(order[k], p) for k, p in prediction]))
 
     def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:
-        """Fold in one cost with the propensity that it was logged with."""
-        lines = _lines(situation)
-        lines[1 + arm] = f"0:{-reward!r}:{propensity!r} {lines[1 + arm]}"
-        self._workspace.learn_one([self._parse(line) for line in lines])
+        """Fold in one cost with the propensity that it was logged with.
+
+        Raises `InvalidInput` for a reward that is not finite or beyond 1e15.
+        """
+        label = vw.CBLabel(label=(self.config.cost(reward), propensity))
+        examples = self._examples(situation)
+        examples[1 + arm]._set_label(label)  # noqa: SLF001  # see the import
+        self._core.learn_multi_ex_one(examples)
 
     def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
         """Leave the model as it is: VW cannot take a step back; evaluation and re-learning see the corrected log."""
+
+    def _examples(self, situation: Situation) -> list[_core.Example]:
+        """Return the context's example, then one per action."""
+        # The context has nothing like an action's id, so the first feature of its row is dropped again.
+        ((indices, values),) = self._rows(_CONTEXT, _NO_NAME, situation.context)
+        examples = [_core._parse_line_text(self._core, "shared |")]  # noqa: SLF001  # see the import
+        examples[0][ord(_CONTEXT)].push_many_features(indices[1:], values[1:])
+        for row in self._action_rows(situation):
+            example = _core.Example()
+            example[ord(_ACTION)].push_many_features(*row)
+            examples.append(example)
+        return examples
+
+    def _shuffled(self, situation: Situation, frozen: Frozen) -> list[int]:
+        keys = self._indices(_ACTION, tuple(situation.ids), "id=")
+        factor = frozen().integers(2**63, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+        order: list[int] = np.argsort(keys * factor, kind="stable").tolist()  # by id and draw, wherever the id stands
+        return order
+
+    def _action_rows(self, situation: Situation) -> list[Row]:
+        first = self._indices(_ACTION, tuple(situation.ids), "id=")
+        table = situation.table()
+        if table:
+            return rows(first, self._indices(_ACTION, table[0]), table[1])
+        each = enumerate(situation.actions())
+        return [row for k, features in each for row in self._rows(_ACTION, first[k : k + 1], features)]
+
+    def _rows(self, namespace: str, first: Indices, features: Mapping[str, float]) -> list[Row]:
+        values = np.fromiter(features.values(), np.float64, len(features))
+        return rows(first, self._indices(namespace, tuple(features)), values.reshape(1, -1))
+
+
+def _indices(index: Callable[[str, str], int], namespace: str, names: tuple[str, ...], prefix: str = "") -> Indices:
+    return np.array([index(namespace, prefix + name) for name in names], np.uint64)
+
+
+def _index(core: _core.Workspace, namespace: str, name: str) -> int:
+    """Return what VW's own text parser makes of a name: models and hashes are those of the text format."""
+    line = f"|{namespace} {_UNSAFE.sub(_escaped, name) or '%'}"
+    (index,) = _core._parse_line_text(core, line)[ord(namespace)].indices  # noqa: SLF001  # see the import
+    return int(index)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]):02x}"
+
+
+def _checked(prediction: list[tuple[int, float]]) -> Floats:
+    """Return probabilities by arm, shape (K,), renormalised in float64: VW's sum to 1 in float32 only."""
+    probabilities = np.zeros(len(prediction))
+    for arm, probability in prediction:
+        probabilities[arm] = probability
+    total = probabilities.sum()
+    if not (abs(total - 1) <= _SUM_TOLERANCE and probabilities.min() >= 0):  # a NaN fails the comparison too
+        raise ArithmeticError(f"Vowpal Wabbit's probabilities sum to {total!r} or are negative: the model is damaged")
+    return np.asarray(probabilities / total)
 
 
 def _reloaded(config: VwConfig, workspace: "vw.Workspace[Any]") -> bytes:
@@ -112,7 +162,7 @@ def _reloaded(config: VwConfig, workspace: "vw.Workspace[Any]") -> bytes:
 
 @functools.lru_cache
 def _clock_at(config: VwConfig) -> int:
-    """Find where VW's clock stands in a model of these arguments: the one float64 that a prediction moves."""
+    """Find how far behind the options VW's clock stands in a model: the one float64 that a prediction moves."""
     workspace = vw.Workspace(config.arguments())
     example = [vw.TextFormatParser(workspace).parse_line(line) for line in ("shared |c x", "|a y")]
     before = _reloaded(config, workspace)
@@ -121,21 +171,9 @@ def _clock_at(config: VwConfig) -> int:
     end = max(i for i, (old, new) in enumerate(zip(before, after, strict=True)) if old != new) + 1
     if struct.unpack("<dd", before[end - 8 : end] + after[end - 8 : end]) != (0.0, 1.0):
         raise RuntimeError("this Vowpal Wabbit writes its models in a way that Honeyguide does not know")
-    return end - 8
+    return end - 8 - _options_end(after)
 
 
-def _lines(situation: Situation) -> list[str]:
-    context = "shared |c " + _text(situation.context)
-    actions = [
-        f"|a {_escape('id=' + arm)} {_text(features)}"
-        for arm, features in zip(situation.ids, situation.actions(), strict=True)
-    ]
-    return [context, *actions]
-
-
-def _text(features: Mapping[str, float]) -> str:
-    return " ".join(f"{_escape(name)}:{value!r}" for name, value in features.items())
-
-
-def _escape(name: str) -> str:
-    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02x}", name) if _UNSAFE.search(name) else name
+def _options_end(model: bytes | bytearray) -> int:
+    # Their text has no fixed length: bagging keeps the state of its random numbers in it.
+    return model.index(b"\0", model.index(b"--cb_adf "))

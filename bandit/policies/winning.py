@@ -17,6 +17,10 @@ _REACH = 6.0
 """Deviations from the mean beyond which a Gaussian is taken as 0; 2e-9 of it is."""
 _PANEL = 3.0
 """A panel's greatest width, in the smallest deviation that reaches into it."""
+_TINY = 1e-200
+"""Where all numbers are below this, they are all alike."""
+_NOTHING = 1e-9
+"""A probability that is left out."""
 _SMALLEST = 1e-9
 """Deviations below this share of the largest number at hand are raised to it: equal means then share evenly."""
 _SQRT_HALF = math.sqrt(0.5)
@@ -31,14 +35,16 @@ def gaussian(mean: Floats, deviation: Floats) -> Floats:
     """
     p = np.zeros(len(mean))
     spread = np.maximum(deviation, _SMALLEST * max(np.abs(mean).max(), deviation.max()))
-    low = (mean - _REACH * spread).max()
+    if spread.max() < _TINY:
+        return np.full(len(mean), 1 / len(mean))
+    high = (mean + _REACH * spread).max()
+    low = _first_likely(mean, spread, (mean - _REACH * spread).max(), high)
     arms = np.nonzero(mean + _REACH * spread >= low)[0]
-    if len(arms) == 1 or spread.max() == 0:
-        p[arms] = 1 / len(arms)
+    if len(arms) == 1:
+        p[arms] = 1.0
         return p
     m, s, won = mean[arms], spread[arms], np.zeros(len(arms))
     density, below = np.empty(len(arms)), np.empty(len(arms))
-    high = (m + _REACH * s).max()
     while low < high:
         half = _panel_width(m, s, low, high) / 2
         for node in range(len(_NODES)):
@@ -55,6 +61,22 @@ def gaussian(mean: Floats, deviation: Floats) -> Floats:
         low += 2 * half
     p[arms] = won / won.sum()
     return p
+
+
+@compiled
+def _first_likely(m: Floats, s: Floats, low: float, high: float) -> float:
+    """Return a point that the highest of all is below with less than 1e-9: the integral has nothing before it."""
+    for _ in range(8):
+        middle, below = (low + high) / 2, 1.0
+        for k in range(len(m) if middle > low else 0):
+            below *= math.erfc((m[k] - middle) / s[k] * _SQRT_HALF) / 2
+            if below < _NOTHING:
+                break
+        if below < _NOTHING:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @compiled

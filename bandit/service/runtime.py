@@ -5,8 +5,11 @@ import functools
 import logging
 
 from bandit.decide import Frame
+from bandit.exploration import History
 from bandit.learn.checkpoints import checkpoint_of, line_name, open_line
 from bandit.learn.learner import Learner
+from bandit.service.frequencies import open_frequency
+from bandit.service.past import open_history
 from bandit.settings import LoopConfig, read_config
 from store.errors import HoneyguideError
 from store.log.group_commit import GroupCommit
@@ -38,6 +41,8 @@ class LoopRuntime:
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self.learner = self._open()
+        self.history = self._past(History(), same_line=False)
+        self.frequency = open_frequency(store, record.name, self.config.guards, clock())
         self._task = asyncio.create_task(self._learn(), name=f"learn {record.name}")
 
     @property
@@ -48,7 +53,9 @@ class LoopRuntime:
     def frame(self) -> Frame:
         """Return what the loop brings to a decision now."""
         learner = self.learner
-        return Frame(self.name, self.record.secret, self.config, learner.policy, learner.model_version)
+        version, learned = learner.model_version, learner.position
+        memory = self.history, self.frequency
+        return Frame(self.name, self.record.secret, self.config, learner.policy, version, learned, *memory)
 
     def wake(self) -> None:
         """Say that the outcome log may have grown."""
@@ -57,16 +64,21 @@ class LoopRuntime:
     def apply(self, record: LoopRecord) -> None:
         """Take a new config; another policy or decay opens another line, which learns the log from its beginning."""
         line = line_name(self.config)
+        guards = self.config.guards
         self.record, self.config = record, read_config(record.config)
-        if line_name(self.config) != line:
+        if self.config.guards != guards:
+            self.frequency = open_frequency(self._store, self.name, self.config.guards, self._clock())
+        same_line = line_name(self.config) == line
+        if not same_line:
             self.learner, self.learning_error = self._open(), None
-            self.wake()
+        self.history = self._past(self.history, same_line=same_line)
+        self.wake()
 
     async def wait_learned(self, position: int, timeout_s: float) -> None:
         """Return once the outcomes through `position` are learned, learning failed, or `timeout_s` seconds passed."""
         try:
             async with asyncio.timeout(timeout_s), self._moved:
-                await self._moved.wait_for(lambda: self.learner.position >= position or self.learning_error)
+                await self._moved.wait_for(lambda: self._reached(position) or self.learning_error)
         except TimeoutError:
             return
 
@@ -84,6 +96,13 @@ class LoopRuntime:
         self._wake.set()
         return learner
 
+    def _past(self, before: History, *, same_line: bool) -> History:
+        return open_history(self._store, self.name, self.config, self._clock(), before, same_line=same_line)
+
+    def _reached(self, position: int) -> bool:
+        seen = self.history.position
+        return self.learner.position >= position and (seen is None or seen >= position)
+
     async def _learn(self) -> None:
         while True:
             await self._wake.wait()
@@ -97,12 +116,22 @@ class LoopRuntime:
                 await self._tell()
 
     async def _catch_up(self) -> None:
+        await self._remember()
         while examples := self._store.examples(self.name, after=self.learner.position, limit=SLICE):
             self.learner.fold(examples)
+            self.history.learn(examples)
             await self._tell()
             if self._checkpoint_is_due():
                 await self._save()
             await asyncio.sleep(0)
+
+    async def _remember(self) -> None:
+        """Bring the history to where the learner is: it may begin before the checkpoint that the learner began from."""
+        while (seen := self.history.position) is not None and seen < self.learner.position:
+            limit = min(SLICE, self.learner.position - seen)
+            self.history.learn(self._store.examples(self.name, after=seen, limit=limit))
+            await asyncio.sleep(0)
+        await self._tell()
 
     async def _tell(self) -> None:
         async with self._moved:

@@ -14,11 +14,11 @@ from bandit.learn.checkpoints import line_name
 from bandit.service import views
 from bandit.service.runtime import LoopRuntime
 from bandit.settings import LoopConfig
-from store.errors import Conflict, HoneyguideError, NotFound
-from store.ledger.join import Recorded, drop_early, expire, record_decision, record_reward
+from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound
+from store.ledger.join import Recorded, drop_early, expire, find_decision, record_decision, record_reward
 from store.log.group_commit import GroupCommit
 from store.ports import Operation, Store, Transaction
-from store.records import Clock, LoopRecord, Reward
+from store.records import Clock, Decision, LoopRecord, Reward
 
 _log = logging.getLogger(__name__)
 
@@ -105,16 +105,34 @@ class Service:
     async def decide(self, name: str, request: DecisionRequest, body: bytes) -> Recorded:
         """Decide; returns when the decision is on disk. A repeated id gets the stored decision."""
         runtime = self._find(name)
-        recorded = await self._commit.prepare(functools.partial(self._decide, runtime, request, body))
+        made: list[Decision] = []
+        try:
+            recorded = await self._commit.prepare(functools.partial(self._decide, runtime, request, body, made))
+        except HoneyguideError:
+            _withdraw(runtime, request, made)
+            raise
+        if recorded.repeated:
+            _withdraw(runtime, request, made)
         if request.decision_id is not None:
             runtime.wake()  # a reward may have waited for it
         return recorded
 
-    def _decide(self, runtime: LoopRuntime, request: DecisionRequest, body: bytes) -> Operation[Recorded]:
+    def _decide(
+        self, runtime: LoopRuntime, request: DecisionRequest, body: bytes, made: list[Decision]
+    ) -> Operation[Recorded]:
         decision_id = self._make_id() if request.decision_id is None else request.decision_id
+        try:
+            decision = decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock())
+        except InvalidInput as error:
+            # What can be served may have changed since: a repeated request gets its answer all the same.
+            return functools.partial(find_decision, loop=runtime.name, decision_id=decision_id, body=body, error=error)
+        # At once, not when it is on disk: the next decision of the same batch must know of it.
+        runtime.history.spend(decision, request.entities)
+        runtime.frequency.served(request.entities, decision.served, decision.at)
+        made.append(decision)
         return functools.partial(
             record_decision,
-            decision=decide(runtime.frame(), request, body, decision_id=decision_id, at=self._clock()),
+            decision=decision,
             rules=runtime.config.reward,
             known_id=request.decision_id is not None,
         )
@@ -167,7 +185,9 @@ class Service:
             checkpoint=runtime.checkpoint,
             learning_error=runtime.learning_error,
             fallbacks=counts.fallbacks,
-            exploration=views.exploration_view(runtime.config, counts),
+            exploration=views.exploration_view(
+                runtime.config.exploration, counts, runtime.history, runtime.learner.position, self._clock()
+            ),
         )
 
     async def check_writable(self) -> None:
@@ -205,6 +225,12 @@ class Service:
             if self._store.anything_waiting(name, before):
                 operation = functools.partial(drop_early, loop=name, before=before, limit=EXPIRE_AT_ONCE)
                 await self._commit.submit(operation)
+
+
+def _withdraw(runtime: LoopRuntime, request: DecisionRequest, made: list[Decision]) -> None:
+    for decision in made:
+        runtime.history.withdraw(decision, request.entities)
+        runtime.frequency.not_served(request.entities, decision.served, decision.at)
 
 
 def _put_loop(tx: Transaction, record: LoopRecord) -> None:

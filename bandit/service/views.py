@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bandit.decide import MAX_TOP_N
+from bandit.exploration import ExplorationConfig, History
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
 from store.records import SECOND, Counts, Decision, Outcome, Reward, Slot
@@ -83,6 +84,7 @@ class DecisionAnswer(msgspec.Struct, frozen=True):
     component: str
     fallback: str | None
     at: str
+    short: str | None
 
 
 class Probability(msgspec.Struct, frozen=True):
@@ -132,6 +134,9 @@ class DecisionView(msgspec.Struct, frozen=True):
     component: str
     fallback: str | None
     trace: list[str]
+    guard_state: dict[str, float]
+    withheld: list[str]
+    short: str | None
 
 
 class LoopView(msgspec.Struct, frozen=True):
@@ -155,15 +160,57 @@ class RewardCounts(msgspec.Struct, frozen=True):
     dropped: int
 
 
+class BudgetView(msgspec.Struct, frozen=True):
+    """The budget's limit, and what the decisions of its window spent."""
+
+    share: float
+    window_s: float
+    entity: str | None
+    decisions: int
+    spent: float
+    entities: int
+
+
+class CeilingView(msgspec.Struct, frozen=True):
+    """The ceiling of new actions, and how many actions are known well enough to have none."""
+
+    probability: float
+    outcomes: int
+    established: int
+
+
+class ValueGuardView(msgspec.Struct, frozen=True):
+    """The largest expected loss of a decision, and the mean one since the server or the settings began."""
+
+    max_loss: float
+    mean_loss: float | None
+
+
+class ConservativeView(msgspec.Struct, frozen=True):
+    """What was surely earned by staying near the baseline, and what is owed for leaving it; `margin` is between."""
+
+    alpha: float
+    confidence: float
+    earned: float
+    owed: float
+    margin: float
+
+
 class ExplorationView(msgspec.Struct, frozen=True):
-    """How much a loop may explore and how much it did: the mean probability off the greedy action, and the share."""
+    """How much a loop may explore and how much it did: the mean probability off the greedy action, and the share.
+
+    `cap` and `floor` are those in force now.
+    """
 
     mode: str
     cap: float
     floor: float
     expected: float | None
     realised: float | None
-    budget: None
+    ceiling: CeilingView | None
+    value_guard: ValueGuardView | None
+    conservative: ConservativeView | None
+    budget: BudgetView | None
 
 
 class StatusView(msgspec.Struct, frozen=True):
@@ -194,6 +241,7 @@ def decision_answer(decision: Decision) -> DecisionAnswer:
         decision.component,
         decision.fallback,
         instant(decision.at),
+        decision.short,
     )
 
 
@@ -218,6 +266,9 @@ def decision_view(decision: Decision, rewards: list[Reward], outcomes: list[Outc
         component=decision.component,
         fallback=decision.fallback,
         trace=decision.trace,
+        guard_state=decision.guard_state,
+        withheld=decision.withheld,
+        short=decision.short,
     )
 
 
@@ -233,17 +284,48 @@ def reward_counts(counts: Counts) -> RewardCounts:
     )
 
 
-def exploration_view(config: LoopConfig, counts: Counts) -> ExplorationView:
-    """Return the loop's exploration, allowed and spent."""
+def exploration_view(
+    config: ExplorationConfig, counts: Counts, history: History, learned: int, now: int
+) -> ExplorationView:
+    """Return the loop's exploration, allowed and spent, after `learned` outcomes."""
     n = counts.decisions
+    cap, floor = config.in_force(learned)
     return ExplorationView(
-        mode=config.exploration.mode,
-        cap=config.exploration.cap,
-        floor=config.exploration.floor,
+        mode=config.mode,
+        cap=cap,
+        floor=floor,
         expected=counts.expected_exploration / n if n else None,
         realised=counts.explored / n if n else None,
-        budget=config.exploration.budget,
+        ceiling=_ceiling_view(config, history),
+        value_guard=_value_guard_view(config, history),
+        conservative=_conservative_view(history),
+        budget=_budget_view(history, now),
     )
+
+
+def _ceiling_view(config: ExplorationConfig, history: History) -> CeilingView | None:
+    if config.ceiling is None or history.learned is None:
+        return None
+    return CeilingView(config.ceiling.probability, config.ceiling.outcomes, history.learned.established)
+
+
+def _value_guard_view(config: ExplorationConfig, history: History) -> ValueGuardView | None:
+    return ValueGuardView(config.value_guard.max_loss, history.mean_loss) if config.value_guard else None
+
+
+def _conservative_view(history: History) -> ConservativeView | None:
+    gate = history.gate
+    if gate is None:
+        return None
+    return ConservativeView(gate.config.alpha, gate.config.confidence, gate.earned, gate.ledger.owed, gate.margin)
+
+
+def _budget_view(history: History, now: int) -> BudgetView | None:
+    budget = history.budget
+    if budget is None:
+        return None
+    config, total = budget.config, budget.total(now)
+    return BudgetView(config.share, config.window_s, config.entity, total.decisions, total.exploration, budget.entities)
 
 
 def _reward_view(reward: Reward) -> RewardView:

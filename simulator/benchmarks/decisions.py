@@ -46,6 +46,7 @@ VARIANTS = (
     Variant("linear_ts", REWARD_SHARE),
     Variant("linear_ucb"),
     Variant("vw"),
+    Variant("vw", REWARD_SHARE),
 )
 
 

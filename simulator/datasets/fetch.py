@@ -1,4 +1,4 @@
-"""Fetches one source distribution through pip into the user's cache; trusts nothing but its hash."""
+"""Fetches one published distribution through pip into the user's cache; trusts nothing but its hash."""
 
 import hashlib
 import importlib.util
@@ -9,6 +9,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from store.errors import HoneyguideError, InvalidInput
 
@@ -28,6 +29,36 @@ class Sdist:
         """The archive's file name."""
         return f"{self.project}-{self.version}.tar.gz"
 
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """What makes pip choose this file: no wheel."""
+        return ("--no-binary", ":all:")
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A published wheel, of which only data is read: `tag` says for which platform, which need not be this one."""
+
+    project: str
+    version: str
+    tag: str
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The archive's file name."""
+        return f"{self.project}-{self.version}-{self.tag}.whl"
+
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """What makes pip choose this file on every platform."""
+        python, abi, platform = self.tag.split("-")
+        target = ("--implementation", python[:2], "--python-version", python[2:], "--abi", abi, "--platform", platform)
+        return ("--only-binary", ":all:", *target)
+
+
+Distribution: TypeAlias = Sdist | Wheel
+
 
 def cache_folder() -> Path:
     """Return where Honeyguide keeps what it can fetch again (XDG base directories)."""
@@ -35,19 +66,19 @@ def cache_folder() -> Path:
     return Path(base) / "honeyguide"
 
 
-def cached(sdist: Sdist, *, folder: Path | None = None) -> Path:
+def cached(distribution: Distribution, *, folder: Path | None = None) -> Path:
     """Return the path of the archive in the cache, fetching it unless its hash is already there.
 
     Raises HoneyguideError where pip cannot fetch it, InvalidInput where what came is another file.
     """
     home = folder or cache_folder()
-    path = home / sdist.filename
-    if path.exists() and digest(path) == sdist.sha256:
+    path = home / distribution.filename
+    if path.exists() and digest(path) == distribution.sha256:
         return path
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home) as work:
-        fetched = _pip_download(sdist, Path(work))
-        _check(fetched, sdist)
+        fetched = _pip_download(distribution, Path(work))
+        _check(fetched, distribution)
         fetched.replace(path)
     return path
 
@@ -58,34 +89,35 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(path: Path, sdist: Sdist) -> None:
+def _check(path: Path, distribution: Distribution) -> None:
     found = digest(path)
-    if found != sdist.sha256:
+    if found != distribution.sha256:
         raise InvalidInput(
-            f"{path.name}: sha256 is {found}, the published file's is {sdist.sha256}. What came is "
+            f"{path.name}: sha256 is {found}, the published file's is {distribution.sha256}. What came is "
             "another file: check the package index that pip is configured with."
         )
 
 
-def _pip_download(sdist: Sdist, folder: Path) -> Path:
+def _pip_download(distribution: Distribution, folder: Path) -> Path:
     # In a requirements file pip checks the hash before it runs the archive's build for metadata.
     wanted = folder / "wanted.txt"
-    wanted.write_text(f"{sdist.project}=={sdist.version} --hash=sha256:{sdist.sha256}\n")
+    wanted.write_text(f"{distribution.project}=={distribution.version} --hash=sha256:{distribution.sha256}\n")
     command = [
-        *_pip(), "download", "--quiet", "--disable-pip-version-check", "--ignore-requires-python",
-        "--no-deps", "--no-binary", ":all:", "--dest", str(folder), "--requirement", str(wanted),
+        *pip_command(), "download", "--quiet", "--disable-pip-version-check", "--ignore-requires-python",
+        "--no-deps", *distribution.choice, "--dest", str(folder), "--requirement", str(wanted),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell; fixed words
-    path = folder / sdist.filename
+    path = folder / distribution.filename
     if done.returncode or not path.exists():
         raise HoneyguideError(
-            f"pip could not download {sdist.filename}: {_last_line(done.stderr)} Check the network, "
+            f"pip could not download {distribution.filename}: {_last_line(done.stderr)} Check the network, "
             "or fetch the file elsewhere and give its path."
         )
     return path
 
 
-def _pip() -> list[str]:
+def pip_command() -> list[str]:
+    """Return how to call pip; raises HoneyguideError where there is none."""
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip"]
     other = shutil.which("pip3") or shutil.which("pip")

@@ -49,6 +49,14 @@ def record_decision(tx: Transaction, decision: Decision, rules: RewardRules, *, 
     return Recorded(decision)
 
 
+def find_decision(tx: Transaction, *, loop: str, decision_id: str, body: bytes, error: InvalidInput) -> Recorded:
+    """Return the decision that was stored for this body, or raise why it cannot be made now."""
+    stored = tx.decision(loop, decision_id)
+    if stored is None or not _same_body(stored.request, body):
+        raise error
+    return Recorded(stored, repeated=True)
+
+
 def record_reward(tx: Transaction, reward: Reward, rules: RewardRules) -> Receipt:
     """Append a reward and what follows from it: an outcome, a correction, or nothing."""
     if reward.reward_id is not None and tx.has_reward(reward.loop, reward.reward_id):
@@ -80,12 +88,16 @@ def drop_early(tx: Transaction, loop: str, before: int, *, limit: int) -> int:
 
 
 def _same_request(stored: Decision, sent: Decision) -> Decision:
-    if stored.request == sent.request or _parse(stored.request) == _parse(sent.request):
+    if _same_body(stored.request, sent.request):
         return stored
     raise Conflict(
         f"decision_id {sent.decision_id!r} was used on this loop with another body: "
         "repeat the same body to get the stored decision, or send a new decision_id"
     )
+
+
+def _same_body(stored: bytes, sent: bytes) -> bool:
+    return stored == sent or bool(_parse(stored) == _parse(sent))
 
 
 def _parse(body: bytes) -> object:

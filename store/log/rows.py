@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from store.records import Checkpoint, Decision, LoopRecord, Outcome, Reward, Slot
+from store.records import Checkpoint, Decision, Law, LoopRecord, Outcome, Reward, Slot
 
 Row = tuple[Any, ...]
 
@@ -26,6 +26,10 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     fallback: str | None
     trace: list[str]
     exploration: float
+    guard_state: dict[str, float] = {}
+    withheld: list[str] = []
+    short: str | None = None
+    law: Law | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,6 +49,10 @@ def decision_row(loop_id: int, d: Decision) -> Row:
         d.fallback,
         d.trace,
         d.exploration,
+        d.guard_state,
+        d.withheld,
+        d.short,
+        d.law,
     )
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
@@ -89,6 +97,10 @@ def decision(loop: str, row: Row) -> Decision:
         fallback=a.fallback,
         trace=a.trace,
         exploration=a.exploration,
+        guard_state=a.guard_state,
+        withheld=a.withheld,
+        short=a.short,
+        law=a.law,
         position=position,
     )
 

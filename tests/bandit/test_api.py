@@ -7,10 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from starlette.testclient import TestClient
 
 from bandit.api.body import MAX_BODY
+from bandit.settings import LoopConfig
 from bandit.wiring import open_app
 
 ASK = {"context": {"x": 1}, "actions": [{"id": "a"}, {"id": "b", "features": {"q": [0.5, 2]}}]}
@@ -39,7 +41,7 @@ def test_loops_are_put_and_shown(client: TestClient) -> None:
     shown = client.get("/v1/loops/loop")
     assert shown.headers["etag"] == '"1"'
     assert shown.json()["reward"]["window_s"] == 600
-    assert shown.json()["exploration"] == {"mode": "on", "cap": 0.2, "floor": 0.01, "budget": None}
+    assert shown.json()["exploration"] == msgspec.to_builtins(LoopConfig().exploration)
     again = client.put("/v1/loops/loop", json=shown.json(), headers={"If-Match": '"1"'})
     assert (again.status_code, again.headers["etag"]) == (200, '"2"')
     assert again.json() == shown.json()
@@ -54,7 +56,7 @@ def test_decision_contract(client: TestClient) -> None:
     answer = client.post("/v1/loops/loop/decisions", json={**ASK, "top_n": 2})
     assert answer.status_code == 201
     body = answer.json()
-    fields = "decision_id ranking slate_propensity policy model_version component fallback at"
+    fields = "decision_id ranking slate_propensity policy model_version component fallback at short"
     assert set(body) == set(fields.split())
     assert [set(slot) for slot in body["ranking"]] == [{"action", "propensity", "explored", "reason"}] * 2
     assert body["slate_propensity"] == body["ranking"][0]["propensity"]

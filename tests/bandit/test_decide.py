@@ -141,7 +141,7 @@ def test_slate_frequencies_agree_with_slate_propensities() -> None:
 
 def test_exploration_is_capped_and_logged() -> None:
     """The probability off the greedy action is at most the cap, each action has its floor, and both are on record."""
-    d = ask(frame(exploration={"cap": 0.05, "floor": 0.04}))
+    d = ask(frame(exploration={"cap": 0.05, "floor": 0.04, "cold_start": None}))
     assert d.exploration <= 0.05 + 1e-12
     assert min(d.propensities) >= 0.01 - 1e-12
     assert d.trace
@@ -215,7 +215,10 @@ def test_a_policy_that_fails_falls_back_with_a_logged_propensity(kind: str, *, r
         ({"actions": [{"id": "a", "features": {"x": None}}]}, "action 'a': 'x' is None"),
         ({"context": {"x": [1, "y"]}}, "context: 'x' contains 'y'"),
         ({"deferred": True}, "does not support it yet"),
-        ({"entities": {"user": "u"}}, "does not support it yet"),
+        ({"entities": {"user": ""}}, "entity 'user' is ''"),
+        ({"entities": {"": "u"}}, "entity '' is 'u'"),
+        ({"entities": {"user": "u" * 257}}, "1 to 256 characters"),
+        ({"entities": {str(i): "u" for i in range(17)}}, "17 entities; at most 16"),
     ],
 )
 def test_bad_requests_are_refused(fields: dict[str, object], said: str) -> None:

@@ -182,7 +182,7 @@ def test_cache_folder_follows_the_standard(monkeypatch, tmp_path):
 def test_pip_that_fails_is_quoted(monkeypatch, tmp_path):
     """When pip cannot download, its last line and the way out are what one reads."""
     failing = [sys.executable, "-c", "import sys; sys.exit('ERROR: no network')"]
-    monkeypatch.setattr(fetch, "_pip", lambda: failing)
+    monkeypatch.setattr(fetch, "pip_command", lambda: failing)
     with pytest.raises(HoneyguideError, match=r"obp-0\.5\.7\.tar\.gz: ERROR: no network\. Check the network"):
         cached(SDIST, folder=tmp_path)
 
