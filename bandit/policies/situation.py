@@ -85,7 +85,7 @@ def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
     names = shapes[0]
     if shapes.count(names) < len(shapes):
         return None
-    values = list(itertools.chain.from_iterable(each.values() for each in features))
+    values = list(itertools.chain.from_iterable(map(dict.values, features)))
     if len(names) > MAX_FEATURES or not NUMBERS.issuperset(map(type, values)):
         return None
     try:
