@@ -19,7 +19,7 @@ class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Literal["interaction"] = "interaction"
     delay: Literal["wait"] = "wait"
-    decay: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    decay: Annotated[float, msgspec.Meta(ge=0.01, le=1)] | None = None
     release: Literal["auto"] = "auto"
 
 

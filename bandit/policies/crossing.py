@@ -7,6 +7,11 @@ import numpy as np
 
 from bandit.policies.situation import Situation, Table
 
+MOST_PRODUCTS = 4096
+"""Where context and action features make more products than this, none is made."""
+_ID = "\0id"
+"""The name of an action's id as a feature; `id` alone may be a feature of the caller's."""
+
 
 def crossed(situation: Situation, *, ids: bool) -> Situation:
     """Return the situation whose actions have their own features and those times each feature of the context.
@@ -19,17 +24,23 @@ def crossed(situation: Situation, *, ids: bool) -> Situation:
         return Situation.of(situation.ids, table=_crossed_table(situation.context, table))
     own = situation.actions()
     if ids:
-        own = [{f"id={name}": 1.0, **features} for name, features in zip(situation.ids, own, strict=True)]
+        own = [{f"{_ID}={name}": 1.0, **features} for name, features in zip(situation.ids, own, strict=True)]
     return Situation.of(situation.ids, flat=[_crossed_features(situation.context, features) for features in own])
 
 
 def _crossed_features(context: Mapping[str, float], features: Mapping[str, float]) -> dict[str, float]:
-    pairs = {f"{a}*{c}": x * y for a, x in features.items() for c, y in context.items()}
-    return {**features, **pairs}
+    flat = dict(features)
+    if len(features) * len(context) <= MOST_PRODUCTS:
+        for a, x in features.items():
+            for c, y in context.items():
+                flat[f"{a}*{c}"] = flat.get(f"{a}*{c}", 0.0) + x * y
+    return flat
 
 
 def _crossed_table(context: Mapping[str, float], table: Table) -> Table:
     names, values = table
+    if len(names) * len(context) > MOST_PRODUCTS:
+        return table
     products = values[:, :, None] * np.fromiter(context.values(), np.float64, len(context))
     return _names(names, tuple(context)), np.concatenate([values, products.reshape(len(values), -1)], axis=1)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bandit.compiled import compiled
 from bandit.policies.base import Floats
+from bandit.policies.columns import INTERCEPT
 from bandit.policies.regression import NOISE_RATE, NOISE_SHAPE
 from bandit.policies.situation import Situation
 
@@ -55,7 +56,7 @@ class HashedRegression:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the coefficients that were ever learned, with their places."""
-        used = np.nonzero((self.precision != 1 / self.prior_variance).any(axis=0))[0]
+        used = np.nonzero(((self.precision != 1 / self.prior_variance) | (self.mean != 0)).any(axis=0))[0]
         return {
             "places": used,
             "mean": self.mean[:, used],
@@ -90,7 +91,7 @@ class HashedRegression:
 
     def _shared(self, situation: Situation) -> Hashed:
         """Return the hashes and values of what all actions have: the constant and the context."""
-        names = [self._hash("constant"), *map(self._hash, situation.context)]
+        names = [self._hash(INTERCEPT), *map(self._hash, situation.context)]
         return np.array(names, dtype=np.uint64), np.array([1.0, *situation.context.values()])
 
     def _encode(self, shared: Hashed, situation: Situation, arm: int) -> tuple[Places, Floats]:

@@ -28,7 +28,7 @@ class LinearConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     arms: Literal["auto", "disjoint", "shared", "hybrid"] = "auto"
-    memories: Annotated[tuple[Annotated[float, Meta(gt=0, le=1)], ...], Meta(min_length=1, max_length=8)] = (
+    memories: Annotated[tuple[Annotated[float, Meta(ge=0.01, le=1)], ...], Meta(min_length=1, max_length=8)] = (
         1.0,
         0.995,
         0.98,

@@ -81,6 +81,6 @@ def _uncallable(found: type, name: str, places: int, names: tuple[str, ...]) -> 
     own = 0 if inspect.ismethod(method) else 1
     try:
         inspect.signature(method).bind(*[None] * (places + own), **dict.fromkeys(names))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         return f"`{name}` cannot be called as the protocol says ({error})"
     return ""

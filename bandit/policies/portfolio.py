@@ -64,7 +64,9 @@ class Portfolio:
 
     def weights(self, situation: Situation) -> Floats:
         """Return the weights of the models that have a say here, shape (families, M); they sum to 1."""
-        w = np.exp(self.log_weights - self.log_weights.max()) * self._apply(situation)[:, None]
+        # Who has no say is left out first: next to it, all others may be too small for float64.
+        relative = np.where(self._apply(situation)[:, None], self.log_weights, -np.inf)
+        w = np.exp(relative - relative.max())
         w /= w.sum()
         w[w < _LEAST] = 0.0
         return np.asarray(w / w.sum())

@@ -83,7 +83,7 @@ class Situation:
 def _read_table(features: Sequence[dict[str, float]]) -> Table | None:
     shapes = list(map(tuple, features))
     names = shapes[0]
-    if shapes.count(names) < len(shapes):
+    if shapes.count(names) < len(shapes) or "" in names:
         return None
     values = list(itertools.chain.from_iterable(map(dict.values, features)))
     if len(names) > MAX_FEATURES or not NUMBERS.issuperset(map(type, values)):

@@ -18,6 +18,7 @@ from store.errors import InvalidInput
 from store.records import LARGEST
 
 MAX_FEATURES = 10_000
+MAX_DEPTH = 64
 NUMBERS = frozenset({int, float})
 """The types that are numbers to us; a boolean is not, although Python says so."""
 
@@ -34,6 +35,8 @@ def flatten(features: dict[str, Any], *, what: str) -> dict[str, float]:
             of one name, or more than 10,000 features.
 
     """
+    if "" in features:
+        raise InvalidInput(f"{what}: a feature has an empty name: give it one")
     if _is_flat(features):
         return features
     flat: dict[str, float] = {}
@@ -61,7 +64,9 @@ def _is_flat(features: dict[str, Any]) -> bool:
     return min(values) >= -LARGEST and max(values) <= LARGEST and not math.isnan(sum(values))
 
 
-def _flatten(features: Mapping[str, Any], prefix: str, flat: dict[str, float]) -> int:
+def _flatten(features: Mapping[str, Any], prefix: str, flat: dict[str, float], depth: int = 0) -> int:
+    if depth > MAX_DEPTH:
+        raise InvalidInput(f"{prefix[:40]!r}… is nested more than {MAX_DEPTH} deep: flatten it")
     count = 0
     for key, value in features.items():
         name = prefix + key
@@ -72,11 +77,11 @@ def _flatten(features: Mapping[str, Any], prefix: str, flat: dict[str, float]) -
             flat[name] = value
             count += 1
         else:
-            count += _flatten_other(name, value, flat)
+            count += _flatten_other(name, value, flat, depth)
     return count
 
 
-def _flatten_other(name: str, value: object, flat: dict[str, float]) -> int:
+def _flatten_other(name: str, value: object, flat: dict[str, float], depth: int) -> int:
     if isinstance(value, str):
         flat[f"{name}={value}"] = 1.0
         return 1
@@ -84,7 +89,7 @@ def _flatten_other(name: str, value: object, flat: dict[str, float]) -> int:
         flat[name] = float(value)
         return 1
     if isinstance(value, Mapping):
-        return _flatten(value, f"{name}.", flat)
+        return _flatten(value, f"{name}.", flat, depth + 1)
     if isinstance(value, list):
         return _flatten_list(name, value, flat)
     raise InvalidInput(

@@ -46,6 +46,7 @@ class GroupCommit:
         self._since = 0.0
         self._watching = False
         self._syncing = False
+        self._closed = False
         self._drained = asyncio.Event()
         self._drained.set()
         self._loop = asyncio.get_running_loop()
@@ -65,6 +66,8 @@ class GroupCommit:
 
         Raises what `submit` raises, and the `HoneyguideError` that `prepare` raised.
         """
+        if self._closed:
+            raise NotStored("the server is stopping; send the request again")
         if len(self._waiting) + len(self._arrived) >= self._max_waiting:
             raise NotStored(f"{self._max_waiting} operations wait for the disk; send the request again")
         future: asyncio.Future[object] = self._loop.create_future()
@@ -75,7 +78,8 @@ class GroupCommit:
         return cast("T", await future)
 
     async def close(self) -> None:
-        """Commit what waits and stop."""
+        """Commit what waits and stop; whoever comes later is refused."""
+        self._closed = True
         await self._drained.wait()
         self._prepared.put(None)
         await asyncio.to_thread(self._thread.join)

@@ -82,3 +82,11 @@ def test_hashing_what_all_share_is_refused() -> None:
     """`hash_bits` belongs to coefficients of each action's own."""
     with pytest.raises(InvalidInput, match=r"hash_bits is 18 and policy.arms 'shared'"):
         policy_config({"kind": "linear_ts", "arms": "shared", "hash_bits": 18})
+
+
+def test_state_keeps_what_moved_the_mean_alone() -> None:
+    """A feature of 1e-9 changes no precision but the mean: it is written and read back too."""
+    model, again = HashedRegression(1.0, 10, [1.0]), HashedRegression(1.0, 10, [1.0])
+    model.learn(Situation({"x": 1e-9}, [Action("a")]), 0, 1.0)
+    again.restore({}, model.arrays())
+    assert (again.mean == model.mean).all()

@@ -97,7 +97,7 @@ def test_crossing_by_hand() -> None:
     assert names == ("f", "f*c", "f*d")
     assert values.tolist() == [[1, 2, 3], [-1, -2, -3]]
     assert crossed(seen, ids=True).action(1) == {
-        "id=b": 1, "f": -1, "id=b*c": 2, "id=b*d": 3, "f*c": -2, "f*d": -3,
+        "\0id=b": 1, "f": -1, "\0id=b*c": 2, "\0id=b*d": 3, "f*c": -2, "f*d": -3,
     }  # fmt: skip
 
 
@@ -196,3 +196,36 @@ def test_the_mixture_has_the_moments_of_a_mixture() -> None:
     error = sampled.std(axis=0) / np.sqrt(len(sampled))
     assert (np.abs(sampled.mean(axis=0) - mean) < 5 * error).all()
     assert_allclose(sampled.std(axis=0), deviation, rtol=0.02)
+
+
+def test_who_has_no_say_does_not_drown_the_others() -> None:
+    """The shared family may lead by more than float64 can hold: without action features the others still sum to 1."""
+    model = portfolio()
+    model.log_weights[0] = -5000.0
+    weights = model.weights(Situation({"x": 1.0}, [Action("a"), Action("b")]))
+    assert weights.sum() == pytest.approx(1)
+    assert weights[1].tolist() == [0, 0, 0]
+
+
+def test_deciding_and_learning_see_the_same_products() -> None:
+    """A feature that is named like a product adds up with it, however the features were read."""
+    seen = Situation({"c": 2.0}, [Action("a", {"a": 3.0, "a*c": 100.0}), Action("b", {"a": 1.0, "a*c": 5.0})])
+    model = Regressions(1.0, 8, 8, shared=True)
+    alone = crossed(seen.only(0), ids=False)
+    model.columns.add(alone.context, alone.action(0))
+    decided = model.columns.matrix(crossed(seen, ids=False))[0]
+    assert decided.tolist() == model.columns.vector(alone.context, alone.action(0)).tolist() == [1, 3, 106, 200]
+
+
+def test_an_id_is_not_mistaken_for_a_feature() -> None:
+    """Actions whose own feature `id` names another action stay apart in the hybrid model."""
+    two = Situation({}, [Action("a0", {"id": "a1"}), Action("a1", {"id": "a0"})])
+    view = crossed(two, ids=True)
+    assert view.action(0) != view.action(1)
+
+
+def test_too_many_products_are_not_made() -> None:
+    """100 context features times 100 of an action's are 10,000 products: the action's own features are left."""
+    many = {f"f{i}": 1.0 for i in range(100)}
+    names, _ = crossed(Situation(many, [Action("a", many)]), ids=False).table()
+    assert len(names) == 100

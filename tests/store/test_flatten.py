@@ -66,7 +66,19 @@ def test_too_many_features_are_refused() -> None:
         flatten({"l": [0.0] * 10_001}, what="context")
 
 
-@given(st.dictionaries(st.text(), st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15)))
+@given(st.dictionaries(st.text(min_size=1), st.floats(-1e15, 1e15) | st.integers(-(10**15), 10**15)))
 def test_flat_numbers_stay_as_they_are(features: dict[str, float]) -> None:
     """Flattening flat numbers changes nothing."""
     assert flatten(features, what="context") == features
+
+
+def test_empty_names_and_endless_nesting_are_refused() -> None:
+    """A feature without a name, or 65 levels deep, is refused in words; 64 levels are read."""
+    with pytest.raises(InvalidInput, match="empty name"):
+        flatten({"": 1.0}, what="context")
+    deep: dict[str, object] = {"x": 1.0}
+    for _ in range(64):
+        deep = {"k": deep}
+    assert len(flatten(deep, what="context")) == 1
+    with pytest.raises(InvalidInput, match="more than 64 deep"):
+        flatten({"k": deep}, what="context")

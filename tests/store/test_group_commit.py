@@ -198,3 +198,17 @@ def test_arrivals_without_a_pause_do_not_hold_up_the_first() -> None:
         await commit.close()
 
     run(scenario)
+
+
+def test_after_closing_nobody_waits_in_vain() -> None:
+    """An operation that comes after `close` is refused at once."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        store.go.set()
+        commit = GroupCommit(store)
+        await commit.close()
+        with pytest.raises(NotStored, match="stopping"):
+            await commit.submit(lambda tx: 1)
+
+    run(scenario)
