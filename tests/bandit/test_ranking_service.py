@@ -8,6 +8,7 @@ import msgspec
 import polars as pl
 import pytest
 from starlette.testclient import TestClient
+from support import seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.export import export_loop
@@ -43,7 +44,7 @@ def run(scenario: Callable[[Service, Clock], Awaitable[None]], *stores: Store) -
 
     async def whole(store: Store) -> None:
         clock = Clock()
-        service = Service(store, clock)
+        service = seeded_service(store, clock)
         await service.start()
         try:
             await scenario(service, clock)

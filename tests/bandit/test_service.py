@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support import seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.learn.checkpoints import checkpoint_of, open_line
@@ -42,7 +43,7 @@ def run(scenario: Callable[[Service, Clock], Awaitable[None]], store: Store) -> 
 
     async def whole() -> None:
         clock = Clock()
-        service = Service(store, clock)
+        service = seeded_service(store, clock)
         await service.start()
         try:
             await scenario(service, clock)
@@ -204,7 +205,7 @@ def test_downtime_is_caught_up_at_start(tmp_path: Path) -> None:
         clock = Clock()
         clock.now += 3600 * SECOND
         store = SqliteStore(tmp_path)
-        service = Service(store, clock)
+        service = seeded_service(store, clock)
         await service.start()
         status = await service.status("loop")
         assert (status.outcomes["expired"], status.learned_through) == (3, 3)

@@ -140,7 +140,7 @@ class TestPoison:
     """No number that the service lets through may spoil a model."""
 
     @explorers
-    @settings(max_examples=8, deadline=None, derandomize=True)
+    @settings(max_examples=8)
     @given(
         reward=st.sampled_from([1.0, 1e12, 1e15]),
         size=st.sampled_from([1e-15, 1.0, 1e9, 1e14]),

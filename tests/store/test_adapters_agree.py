@@ -54,7 +54,7 @@ def play(store: Store, script: list[tuple]) -> list[object]:
     return [answers, seen, store.examples("a", after=0, limit=99), store.counts("a"), store.first_open("a")]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_adapters_agree(script: list[tuple]) -> None:
     """The SQLite store ends like the memory store, answer by answer; every decision has at most one first outcome."""
