@@ -1,7 +1,7 @@
 """What every policy is, and the shapes that its belief about a decision can take."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -19,6 +19,24 @@ Frozen: TypeAlias = Callable[[], np.random.Generator]
 
 Rule: TypeAlias = Callable[[Floats, Floats], Floats]
 """Makes probabilities, shape (K,), from the means and deviations of K actions."""
+
+
+class Entry(NamedTuple):
+    """Where in the fold an outcome stands.
+
+    `step` numbers what is learned, ascending; a correction names the step of what it corrects. `settles` says that the
+    reward is the decision's last word so far, so that models may be judged by it: a default that is learned before the
+    decision's window has passed is not.
+    """
+
+    step: int = 0
+    settles: bool = True
+
+
+NEWEST = Entry()
+"""An outcome that is learned, or taken as learned, now."""
+AGAIN = Entry(settles=False)
+"""A correction of one that models were judged by already."""
 
 
 class Belief(Protocol):
@@ -47,6 +65,8 @@ class Policy(Protocol):
     config_type: ClassVar[type[msgspec.Struct]]
     forgets: ClassVar[bool]
     """Whether the kind can forget; where it cannot, a decay below 1 is refused when the loop is put."""
+    corrects: ClassVar[bool]
+    """Whether `correct` leaves the state that would have been, had the reward been there in the first place."""
 
     @classmethod
     def create(cls, config: Any, *, decay: float = 1.0) -> Self:  # noqa: ANN401  # each kind has its own `config_type`
@@ -62,11 +82,11 @@ class Policy(Protocol):
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:
         """Return what the policy believes about the situation."""
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:
+    def learn(self, situation: Situation, arm: int, reward: float, propensity: float, entry: Entry = NEWEST) -> None:
         """Fold in that the `arm`-th eligible action, served with that propensity, earned that reward."""
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
-        """Replace a reward that was learned as `previous`, as far as this kind of policy can."""
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
+        """Replace a reward that was learned as `previous` at `entry.step`, as far as this kind of policy can."""
 
 
 class Draws:

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from bandit.policies.base import Arms, Belief, Floats, Frozen
+from bandit.policies.ages import Ages
+from bandit.policies.base import AGAIN, NEWEST, Arms, Belief, Entry, Floats, Frozen
 from bandit.policies.situation import Situation
 from bandit.policies.winning_beta import beta
 from store.registry import statefile
@@ -50,12 +51,14 @@ class BetaTs:
     kind: ClassVar[str] = "beta_ts"
     config_type: ClassVar[type[msgspec.Struct]] = BetaTsConfig
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
 
     def __init__(self, config: BetaTsConfig, *, decay: float = 1.0) -> None:
         self.config = config
         self.decay = decay
         self.arms: dict[str, int] = {}
         self.counts: Floats = np.array([[config.prior_successes, config.prior_failures]])
+        self._ages = Ages(np.array([decay]))
 
     @classmethod
     def create(cls, config: BetaTsConfig, *, decay: float = 1.0) -> Self:
@@ -69,32 +72,42 @@ class BetaTs:
         made = cls(config, decay=decay)
         made.arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         made.counts = arrays["counts"].copy()
+        made._ages.restore(arrays)
         return made
 
     def dump(self) -> bytes:
         """Return the counts."""
         header: dict[str, Any] = {"arms": list(self.arms)}
-        return statefile.pack(self.kind, header, {"counts": self.counts})
+        return statefile.pack(self.kind, header, {"counts": self.counts, **self._ages.arrays()})
 
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
         """Return each action's posterior."""
         counts = self.counts[[self.arms.get(arm, 0) for arm in situation.ids]]
         return Betas(counts[:, 0].copy(), counts[:, 1].copy())
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002  # a likelihood
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,  # noqa: ARG002  # it plays no part in a likelihood
+        entry: Entry = NEWEST,
+    ) -> None:
         """Count one reward."""
         row = self._row(situation.ids[arm])
         if row is not None:
             success = min(max(reward, 0.0), 1.0)
             kept = self.decay * self.counts[row] + (1 - self.decay) * self.counts[0]
             self.counts[row] = kept + np.array([success, 1 - success])
+            self._ages.add(row, entry.step)
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
-        """Move what a reward counted for between the two counts; exact without decay, and never below the prior."""
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
+        """Move what is left of a reward between the two counts; rounding never takes one below the prior."""
         row = self.arms.get(situation.ids[arm])
         if row is not None:
             successes, failures = self.counts[row] - self.counts[0]
-            change = min(max(reward, 0.0), 1.0) - min(max(previous, 0.0), 1.0)
+            (left,) = self._ages.weights(row, entry.step)
+            change = left * (min(max(reward, 0.0), 1.0) - min(max(previous, 0.0), 1.0))
             self.counts[row] += np.array([1, -1]) * min(max(change, -successes), failures)
 
     def _row(self, arm: str) -> int | None:

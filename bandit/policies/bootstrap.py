@@ -9,14 +9,14 @@ import functools
 import hashlib
 import math
 from statistics import NormalDist
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from bandit.policies.base import Belief, Draws, Floats, Frozen
+from bandit.policies.base import AGAIN, NEWEST, Belief, Draws, Entry, Floats, Frozen
 from bandit.policies.regression import Regressions
 from bandit.policies.situation import Situation
 from bandit.policies.valued import ValuedConfig
@@ -41,7 +41,7 @@ class BootstrapTsConfig(ValuedConfig, frozen=True, forbid_unknown_fields=True):
 
 
 class BootstrapTs:
-    """B replicates: sets of regressions, one per action id each; `learned` outcomes seed the next one's weights.
+    """B replicates: copies of the regressions of each action id; `learned` outcomes seed the next one's weights.
 
     Weights and offsets are hashes of what the log holds, not random numbers: a replay gives the same state.
     """
@@ -49,12 +49,13 @@ class BootstrapTs:
     kind: ClassVar[str] = "bootstrap_ts"
     config_type: ClassVar[type[msgspec.Struct]] = BootstrapTsConfig
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = False
 
     def __init__(self, config: BootstrapTsConfig, decay: float) -> None:
         self.config = config
         self.learned = 0
-        sizes = (config.prior_variance, config.max_features, config.max_actions, decay)
-        self.replicates = [Regressions(*sizes) for _ in range(config.replicates)]
+        decays = [decay] * config.replicates
+        self.model = Regressions(config.prior_variance, config.max_features, config.max_actions, decays)
         self._spread = _NOISE * math.sqrt(config.prior_variance)
 
     @classmethod
@@ -68,40 +69,42 @@ class BootstrapTs:
         policy = cls(config, decay)
         header, arrays = statefile.unpack(cls.kind, state)
         policy.learned = header["learned"]
-        for b, (names, replicate) in enumerate(zip(header["replicates"], policy.replicates, strict=True)):
-            replicate.restore(names, {part: arrays[f"{b}.{part}"] for part in replicate.arrays()})
+        policy.model.restore(header, arrays)
         return policy
 
     def dump(self) -> bytes:
-        """Return the replicates' names and numbers."""
-        header: dict[str, Any] = {"learned": self.learned, "replicates": [each.header() for each in self.replicates]}
-        arrays = {f"{b}.{part}": x for b, each in enumerate(self.replicates) for part, x in each.arrays().items()}
-        return statefile.pack(self.kind, header, arrays)
+        """Return the replicates' numbers."""
+        header = {"learned": self.learned, **self.model.header()}
+        return statefile.pack(self.kind, header, self.model.arrays())
 
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # the replicates are the draws
         """Return what each replicate predicts, as draws; mean and deviation are over the replicates."""
         offsets = np.stack([self._offsets(arm) for arm in situation.ids], axis=1)
-        scores = offsets + np.stack([replicate.scores(situation)[0] for replicate in self.replicates])
+        scores = offsets + self.model.centers(situation)
         return Draws(scores, scores.mean(axis=0), scores.std(axis=0))
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,  # noqa: ARG002  # it plays no part in a likelihood
+        entry: Entry = NEWEST,
+    ) -> None:
         """Let each replicate learn what its offset leaves of the reward, as often as its weight says."""
-        rests = reward - self._offsets(situation.ids[arm])
-        for replicate, rest, times in zip(self.replicates, rests, self._weights(), strict=True):
-            for _ in range(times):
-                replicate.learn(situation, arm, float(rest))
+        self.model.learn(situation, arm, reward - self._offsets(situation.ids[arm]), entry, self._weights())
         self.learned += 1
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
         """Replace a learned reward once in every replicate: that is how often it was learned on average."""
-        for replicate, offset in zip(self.replicates, self._offsets(situation.ids[arm]), strict=True):
-            replicate.correct(situation, arm, float(reward - offset), float(previous - offset))
+        offsets = self._offsets(situation.ids[arm])
+        self.model.correct(situation, arm, reward - offsets, previous - offsets, entry)
 
     def _offsets(self, arm: str) -> Floats:
-        return self._spread * _normals(arm, len(self.replicates))
+        return self._spread * _normals(arm, self.config.replicates)
 
     def _weights(self) -> NDArray[np.intp]:
-        u = _uniforms(f"weights/{self.learned}", len(self.replicates))
+        u = _uniforms(f"weights/{self.learned}", self.config.replicates)
         if self.config.weights == "poisson":
             return np.searchsorted(_POISSON, u, side="right")
         return 2 * (u < 0.5).astype(np.intp)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.compiled import compiled
-from bandit.policies.base import Floats
+from bandit.policies.base import AGAIN, NEWEST, Entry, Floats
 from bandit.policies.columns import INTERCEPT
 from bandit.policies.regression import NOISE_RATE, NOISE_SHAPE
 from bandit.policies.situation import Situation
@@ -50,7 +50,7 @@ class HashedRegression:
         self.mean[:, used], self.precision[:, used] = arrays["mean"], arrays["precision"]
         self.noise_sums = arrays["noise"].copy()
 
-    def header(self) -> dict[str, list[str]]:
+    def header(self) -> dict[str, list[Any]]:
         """Return no names: a hash has none."""
         return {}
 
@@ -77,17 +77,28 @@ class HashedRegression:
         observed, squares = self.noise_sums
         return np.asarray((NOISE_RATE + squares / 2) / (NOISE_SHAPE + observed / 2))
 
-    def learn(self, situation: Situation, arm: int, reward: float) -> Floats:
+    def learn(self, situation: Situation, arm: int, reward: float, entry: Entry = NEWEST) -> Floats:  # noqa: ARG002  # no ages
         """Fold in one reward, O(features); returns each copy's log density of it beforehand (less a constant)."""
         places, values = self._encode(self._shared(situation), situation, arm)
         state = (self.mean, self.precision, self.noise_sums)
         return _learn(state, places, values, reward, self.decays, 1 / self.prior_variance, self.noise())
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
-        """Move the coefficients as the changed reward would have moved them; approximate, as the diagonal is."""
+    def correct(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        previous: float,
+        entry: Entry = AGAIN,  # noqa: ARG002  # no ages
+    ) -> Floats:
+        """Move the coefficients as the changed reward would have moved them; approximate, as the diagonal is.
+
+        Returns 0 for each copy: how likely the reward was without having been learned is not known here.
+        """
         places, values = self._encode(self._shared(situation), situation, arm)
         step = values / self.precision[:, places]
         self.mean[:, places] += step * ((reward - previous) / (1 + step @ values))[:, None]
+        return np.zeros(len(self.decays))
 
     def _shared(self, situation: Situation) -> Hashed:
         """Return the hashes and values of what all actions have: the constant and the context."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import msgspec
 from msgspec import Meta
 
-from bandit.policies.base import Belief, Draws, Frozen, Gaussian, Index
+from bandit.policies.base import AGAIN, NEWEST, Belief, Draws, Entry, Frozen, Gaussian, Index
 from bandit.policies.portfolio import Portfolio
 from bandit.policies.situation import Situation
 from store.errors import InvalidInput
@@ -69,6 +69,7 @@ class _Linear:
 
     kind: ClassVar[str]
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
 
     def __init__(self, config: Any, decay: float) -> None:  # noqa: ANN401  # one of the two configs above
         self.config = config
@@ -90,13 +91,20 @@ class _Linear:
         """Return the state as named arrays."""
         return statefile.pack(self.kind, self.model.header(), self.model.arrays())
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002
-        """Fold in one reward; the propensity plays no part in a likelihood."""
-        self.model.learn(situation, arm, reward)
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,  # noqa: ARG002  # it plays no part in a likelihood
+        entry: Entry = NEWEST,
+    ) -> None:
+        """Fold in one reward."""
+        self.model.learn(situation, arm, reward, entry)
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
         """Replace a learned reward."""
-        self.model.correct(situation, arm, reward, previous)
+        self.model.correct(situation, arm, reward, previous, entry)
 
 
 class LinearTs(_Linear):

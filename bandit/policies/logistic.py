@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from bandit.compiled import compiled
 from bandit.policies import winning
-from bandit.policies.base import Arms, Belief, Floats, Frozen
+from bandit.policies.base import AGAIN, NEWEST, Arms, Belief, Entry, Floats, Frozen
 from bandit.policies.columns import Columns
 from bandit.policies.situation import Situation
 from store.registry import statefile
@@ -66,6 +66,7 @@ class LogisticTs:
     kind: ClassVar[str] = "logistic_ts"
     config_type: ClassVar[type[msgspec.Struct]] = LogisticTsConfig
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = False
 
     def __init__(self, config: LogisticTsConfig, *, decay: float = 1.0) -> None:
         self.config = config
@@ -85,14 +86,14 @@ class LogisticTs:
         """Make the policy from a state that `dump` wrote."""
         header, arrays = statefile.unpack(cls.kind, state)
         made = cls(config, decay=decay)
-        made.columns.restore(header["columns"])
+        made.columns.restore(header["columns"], header["born"])
         made.arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         made.mean, made.precision = (arrays[name].copy() for name in ("mean", "precision"))
         return made
 
     def dump(self) -> bytes:
         """Return the state as named arrays."""
-        header = {"columns": list(self.columns.index), "arms": list(self.arms)}
+        header = {"columns": list(self.columns.index), "born": self.columns.born, "arms": list(self.arms)}
         return statefile.pack(self.kind, header, {"mean": self.mean, "precision": self.precision})
 
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn
@@ -101,7 +102,14 @@ class LogisticTs:
         logit, variance = _scores(self.mean, self.precision, rows, self.columns.matrix(situation))
         return Logits(logit, variance, self.config.scale)
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002  # a likelihood
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,  # noqa: ARG002  # it plays no part in a likelihood
+        entry: Entry = NEWEST,  # noqa: ARG002  # corrections are approximate
+    ) -> None:
         """Fold in one reward, O(d)."""
         self._make_room(situation, arm)
         row = self.arms.get(situation.ids[arm])
@@ -112,7 +120,14 @@ class LogisticTs:
             _move(mean, precision, x, _clipped(reward))
             _sharpen(mean, precision, x)
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        previous: float,
+        entry: Entry = AGAIN,  # noqa: ARG002  # as above
+    ) -> None:
         """Move the weights by the change of a learned reward; the first order of what learning it at once had done."""
         row = self.arms.get(situation.ids[arm])
         if row is not None:

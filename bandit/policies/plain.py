@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 import msgspec
 import numpy as np
 
-from bandit.policies.base import Arms, Belief, Floats, Frozen, Pmf
+from bandit.policies.base import AGAIN, NEWEST, Arms, Belief, Entry, Floats, Frozen, Pmf
 from bandit.policies.situation import Situation
 
 
@@ -27,6 +27,7 @@ class _Stateless:
     """A policy that learns nothing, and so has nothing to forget."""
 
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
 
     def __init__(self, config: msgspec.Struct) -> None:
         self.config = config
@@ -45,10 +46,10 @@ class _Stateless:
         """Return the empty state."""
         return b""
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:
+    def learn(self, situation: Situation, arm: int, reward: float, propensity: float, entry: Entry = NEWEST) -> None:
         """Learn nothing."""
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
         """Correct nothing."""
 
 

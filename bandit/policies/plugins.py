@@ -16,8 +16,8 @@ _CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
     "load": (2, ("decay",)),
     "dump": (0, ()),
     "believe": (2, ()),
-    "learn": (4, ()),
-    "correct": (4, ()),
+    "learn": (5, ()),
+    "correct": (5, ()),
 }
 """How each method of a policy is called: how many arguments by place, and which by name."""
 
@@ -68,8 +68,8 @@ def _wrong(found: object, name: str) -> list[str]:
     config = getattr(found, "config_type", None)
     if not (isinstance(config, type) and issubclass(config, msgspec.Struct) and config.__struct_config__.frozen):
         wrong.append("its `config_type` is not a frozen msgspec.Struct")
-    if not isinstance(getattr(found, "forgets", None), bool):
-        wrong.append("its `forgets` is not True or False")
+    flags = [flag for flag in ("forgets", "corrects") if not isinstance(getattr(found, flag, None), bool)]
+    wrong += [f"its `{flag}` is not True or False" for flag in flags]
     return wrong + [method for name, call in _CALLS.items() if (method := _uncallable(found, name, *call))]
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bandit.policies.base import Floats
+from bandit.policies.base import AGAIN, NEWEST, Entry, Floats
 from bandit.policies.crossing import crossed
 from bandit.policies.hashed import HashedRegression
 from bandit.policies.regression import Regressions
@@ -42,7 +42,7 @@ class Portfolio:
         for name, family in self.families.items():
             family.restore(header[name], {part: arrays[f"{name}.{part}"] for part in family.arrays()})
 
-    def header(self) -> dict[str, dict[str, list[str]]]:
+    def header(self) -> dict[str, dict[str, list[Any]]]:
         """Return the families' names of columns and actions."""
         return {name: family.header() for name, family in self.families.items()}
 
@@ -79,26 +79,34 @@ class Portfolio:
             self._known[bare] = [(name, family, row, float(row.sum())) for (name, family), row in rows if row.any()]
         return self._known[bare]
 
-    def learn(self, situation: Situation, arm: int, reward: float) -> None:
+    def learn(self, situation: Situation, arm: int, reward: float, entry: Entry = NEWEST) -> None:
         """Fold one reward into every model, and judge each by how likely it said that reward was."""
         seen = situation.only(arm)
         applies = self._apply(seen)
         densities = np.zeros_like(self.log_weights)
         for i, (name, family) in enumerate(self.families.items()):
             if applies[i]:
-                densities[i] = family.learn(_view(seen, name), 0, reward)
+                densities[i] = family.learn(_view(seen, name), 0, reward, entry)
+        self._judge(applies, densities, entry)
+
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
+        """Replace a learned reward in every model; where it settles, judge each by how likely it was without it."""
+        seen = situation.only(arm)
+        applies = self._apply(seen)
+        densities = np.zeros_like(self.log_weights)
+        for i, (name, family) in enumerate(self.families.items()):
+            if applies[i]:
+                densities[i] = family.correct(_view(seen, name), 0, reward, previous, entry)
+        self._judge(applies, densities, entry)
+
+    def _judge(self, applies: NDArray[np.bool_], densities: Floats, entry: Entry) -> None:
+        if not entry.settles:
+            return
         # Who had nothing to say keeps its place among the others.
         densities[~applies] = densities[applies].mean()
         self.log_weights = _POWER * self.log_weights + densities
         self.log_weights -= self.log_weights.max()
         self._known.clear()
-
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
-        """Replace a learned reward in every model; the weights stay, they judged what was known then."""
-        seen = situation.only(arm)
-        for applies, (name, family) in zip(self._apply(seen), self.families.items(), strict=True):
-            if applies:
-                family.correct(_view(seen, name), 0, reward, previous)
 
     def _apply(self, situation: Situation) -> NDArray[np.bool_]:
         """Say which families can tell these actions apart: without action features the shared one cannot."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.compiled import compiled
-from bandit.policies.base import Arms, Floats
+from bandit.policies.ages import Ages
+from bandit.policies.base import AGAIN, NEWEST, Arms, Entry, Floats
 from bandit.policies.columns import Columns
 from bandit.policies.situation import Situation
 
@@ -27,12 +28,16 @@ _LARGEST = 1e6
 
 
 class Regressions:
-    """The regressions: `mean` (M, 1 + A, d), `cov` (M, 1 + A, d, d) in units of the noise, and the noise's sums (M,).
+    """The regressions: `mean` (M, 1 + A, d), `cov` (M, 1 + A, d, d) in units of the noise, and the noise's sums.
 
     Row 0 is the prior, which an action that was never learned has; with `shared`, all actions have row 1. There are M
     copies, one per decay. With a decay below 1 each outcome of an action leaves that share of what its regression knew,
     and puts the rest of the prior back in its place (stabilised forgetting, Kulhavy and Zarrop 1993): an action that is
     not tried forgets nothing.
+
+    `noise_sums` (2, M, 1 + A) holds each row's weight of outcomes and its loss, y'Wy - mean' precision mean: what the
+    outcomes and the prior have left to the noise. It is a quadratic form of the rewards, so that a late correction of
+    one reward is exact whatever was learned since.
     """
 
     def __init__(
@@ -55,24 +60,29 @@ class Regressions:
         self.mean: Floats = np.zeros((copies, 1, 1))
         self.cov: Floats = np.full((copies, 1, 1, 1), prior_variance)
         self.updates: NDArray[np.int64] = np.zeros(1, dtype=np.int64)
-        self.noise_sums: Floats = np.zeros((2, copies))
+        self.noise_sums: Floats = np.zeros((2, copies, 1))
+        self._totals: Floats = np.zeros((2, copies))
+        self._ages = Ages(self.decays)
         if shared:
             self._add_row()
 
     def restore(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Take on the state that `header` and `arrays` returned."""
-        self.columns.restore(header["columns"])
+        self.columns.restore(header["columns"], header["born"])
         self.arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         self.mean, self.cov, self.updates = (arrays[name].copy() for name in ("mean", "cov", "updates"))
         self.noise_sums = arrays["noise"].copy()
+        self._totals = self.noise_sums.sum(axis=2)
+        self._ages.restore(arrays)
 
-    def header(self) -> dict[str, list[str]]:
-        """Return the names: of the columns, and of the actions in the order of their rows."""
-        return {"columns": list(self.columns.index), "arms": list(self.arms)}
+    def header(self) -> dict[str, list[Any]]:
+        """Return the names: of the columns, with the steps that added them, and of the actions in order of rows."""
+        return {"columns": list(self.columns.index), "born": self.columns.born, "arms": list(self.arms)}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the numbers."""
-        return {"mean": self.mean, "cov": self.cov, "updates": self.updates, "noise": self.noise_sums}
+        numbers = {"mean": self.mean, "cov": self.cov, "updates": self.updates, "noise": self.noise_sums}
+        return {**numbers, **self._ages.arrays()}
 
     def scores(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the posterior mean and standard deviation of each eligible action's expected reward, shapes (K,).
@@ -90,7 +100,7 @@ class Regressions:
         if self.shared:
             return self._shared_moments(_bounded(x, self._largest), weights)
         rows = np.array([self.arms.get(arm, 0) for arm in situation.ids])
-        return _moments(self.mean, self.cov, rows, x, self.noise_sums, weights, self._largest)
+        return _moments(self.mean, self.cov, rows, x, self._totals, weights, self._largest)
 
     def _shared_moments(self, x: Floats, weights: Floats) -> tuple[Floats, Floats]:
         """Do the same where all actions have one matrix: a product of matrices, a tenth of the time for a thousand."""
@@ -103,35 +113,82 @@ class Regressions:
 
     def noise(self) -> Floats:
         """Return each copy's posterior estimate of sigma^2 (inverse-gamma rate over shape), shape (M,)."""
-        return _noise(self.noise_sums)
+        return _noise(self._totals)
 
-    def learn(self, situation: Situation, arm: int, reward: float) -> Floats:
-        """Fold in one reward, O(d^2) per copy; returns each copy's log density of it beforehand (less a constant)."""
-        self._make_room(situation, arm)
-        row = 1 if self.shared else self.arms.get(situation.ids[arm], 0)
-        x = _bounded(self.columns.vector(situation.context, situation.action(arm)), self._largest)
-        state = (self.mean, self.cov, self.noise_sums, self.updates)
-        return _learn(state, row, x, reward, self.decays, self.prior_variance, self.noise())
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float | Floats,
+        entry: Entry = NEWEST,
+        times: NDArray[np.int64] | None = None,
+    ) -> Floats:
+        """Fold in one reward, O(d^2) per copy; returns each copy's log density of it beforehand (less a constant).
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
-        """Replace a learned reward exactly: the precision depends on x alone, the mean is linear in the reward.
-
-        With a decay the change has the weight of an outcome that is learned now.
+        `reward` may be one per copy, shape (M,), and `times` how often each copy learns it, shape (M,).
         """
-        row = 1 if self.shared else self.arms.get(situation.ids[arm], 0)
-        if row == 0:
-            return
+        self._make_room(situation, arm, entry.step)
+        row = self._row(situation.ids[arm])
         x = _bounded(self.columns.vector(situation.context, situation.action(arm)), self._largest)
-        change = reward - previous
-        gain = self.cov[:, row] @ x
-        fitted = self.mean[:, row] @ x
-        squares = self.noise_sums[1] + reward**2 - previous**2 - 2 * change * fitted - change**2 * (gain @ x)
-        self.noise_sums[1] = np.maximum(squares, 0.0)
-        self.mean[:, row] += gain * change
+        copies = len(self.decays)
+        rewards = np.full(copies, reward) if isinstance(reward, float) else reward
+        state = (self.mean, self.cov, self.noise_sums, self.updates)
+        often = np.ones(copies, np.int64) if times is None else times
+        densities = _learn(state, row, x, rewards, often, self.decays, self.prior_variance, self.noise())
+        if row > 0:
+            self._ages.add(row, entry.step)
+            self._totals = self.noise_sums.sum(axis=2)
+        return densities
 
-    def _make_room(self, situation: Situation, arm: int) -> None:
+    def correct(
+        self, situation: Situation, arm: int, reward: float | Floats, previous: float | Floats, entry: Entry = AGAIN
+    ) -> Floats:
+        """Replace a learned reward exactly; returns each copy's log density of it as if it had not been learned.
+
+        The precision depends on x alone, and precision times mean is linear in the rewards: x (reward - previous) is
+        added, times what forgetting left of the outcome (Ljung 1999, System Identification, section 11.2).
+        """
+        row = self._row(situation.ids[arm])
+        if row == 0:
+            return np.zeros(len(self.decays))
+        x = _bounded(self.columns.vector(situation.context, situation.action(arm)), self._largest)
+        x = x * self.columns.known_at(entry.step)
+        left = self._ages.weights(row, entry.step)
+        gain = self.cov[:, row] @ x
+        spread = gain @ x
+        change = left * (reward - previous)
+        fitted = self.mean[:, row] @ x
+        loss = self.noise_sums[1, :, row] + left * (reward**2 - previous**2) - 2 * change * fitted - change**2 * spread
+        self.noise_sums[1, :, row] = np.maximum(loss, 0.0)
+        self.mean[:, row] += gain * change[:, None]
+        self._totals = self.noise_sums.sum(axis=2)
+        return self._density_without(reward - self.mean[:, row] @ x, spread, left)
+
+    def _density_without(self, error: Floats, spread: Floats, left: Floats) -> Floats:
+        """Return the log density of a learned reward as if it had not been learned, shape (M,).
+
+        `error` and `spread` (x' cov x) are what is left of it by the fit, `left` is the outcome's weight in the fit.
+        Downdating: Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, eq. 7.64, weighted.
+        """
+        free = np.maximum(1 - left * spread, 1e-12)
+        missed = error / free
+        weights, losses = self._totals
+        noise = _noise(np.stack([weights - left, np.maximum(losses - left * missed**2 * free, 0.0)]))
+        variance = noise * (1 + np.maximum(spread, 0.0) / free)
+        return np.asarray(-(np.log(variance) + missed**2 / variance) / 2)
+
+    def centers(self, situation: Situation) -> Floats:
+        """Return each copy's predicted rewards of the eligible actions, shape (M, K); not for `shared` regressions."""
+        x = _bounded(self.columns.matrix(situation), self._largest)
+        rows = np.array([self.arms.get(arm, 0) for arm in situation.ids])
+        return _centers(self.mean, rows, x)
+
+    def _row(self, action: str) -> int:
+        return 1 if self.shared else self.arms.get(action, 0)
+
+    def _make_room(self, situation: Situation, arm: int, step: int) -> None:
         before, copies = len(self.columns), len(self.decays)
-        self.columns.add(situation.context, situation.action(arm))
+        self.columns.add(situation.context, situation.action(arm), step=step)
         new = len(self.columns) - before
         if new:
             self.mean = np.pad(self.mean, ((0, 0), (0, 0), (0, new)))
@@ -146,6 +203,7 @@ class Regressions:
     def _add_row(self) -> None:
         self.mean = np.concatenate([self.mean, self.mean[:, :1]], axis=1)
         self.cov = np.concatenate([self.cov, self.cov[:, :1]], axis=1)
+        self.noise_sums = np.concatenate([self.noise_sums, self.noise_sums[:, :, :1]], axis=2)
         self.updates = np.append(self.updates, 0)
 
 
@@ -161,10 +219,10 @@ def _noise(sums: Floats) -> Floats:
 
 @compiled
 def _moments(
-    mean: Floats, cov: Floats, rows: Arms, x: Floats, noise_sums: Floats, weights: Floats, largest: float
+    mean: Floats, cov: Floats, rows: Arms, x: Floats, totals: Floats, weights: Floats, largest: float
 ) -> tuple[Floats, Floats]:
     """Return the mixture's mean and variance per action; copies of weight 0 are left out."""
-    x, noise = _bounded(x, largest), _noise(noise_sums)
+    x, noise = _bounded(x, largest), _noise(totals)
     count, width = x.shape
     center, variance, gain, own = np.zeros(count), np.zeros(count), np.empty(width), np.zeros((len(weights), count))
     share = weights / weights.sum()
@@ -188,26 +246,41 @@ def _learn(
     state: tuple[Floats, Floats, Floats, NDArray[np.int64]],
     row: int,
     x: Floats,
-    reward: float,
+    rewards: Floats,
+    times: NDArray[np.int64],
     decays: Floats,
     prior_variance: float,
     noise: Floats,
 ) -> Floats:
-    """Fold one reward into row `row` of every copy in place, unless that is the prior's."""
+    """Fold each copy's reward into its row `row` in place, as often as it says, unless that is the prior's row."""
     mean, cov, noise_sums, updates = state
     densities = np.zeros(len(decays))
     for m in range(len(decays)):
         if decays[m] < 1 and row > 0:
-            _forget(mean[m, row], cov[m, row], decays[m], prior_variance, updates[row])
-        error, spread, gain = _predict(mean[m, row], cov[m, row], x, reward)
-        densities[m] = -(math.log(noise[m] * spread) + error**2 / (noise[m] * spread)) / 2
-        if row > 0:
-            _update(mean[m, row], cov[m, row], gain, error, spread)
-            noise_sums[0, m] = decays[m] * noise_sums[0, m] + 1
-            noise_sums[1, m] = decays[m] * noise_sums[1, m] + error**2 / spread
+            pulled = _forget(mean[m, row], cov[m, row], decays[m], prior_variance, updates[row])
+            noise_sums[0, m, row] *= decays[m]
+            noise_sums[1, m, row] = decays[m] * noise_sums[1, m, row] + pulled
+        for time in range(max(times[m], 1)):
+            error, spread, gain = _predict(mean[m, row], cov[m, row], x, rewards[m])
+            if time == 0:
+                densities[m] = -(math.log(noise[m] * spread) + error**2 / (noise[m] * spread)) / 2
+            if row > 0 and times[m] > 0:
+                _update(mean[m, row], cov[m, row], gain, error, spread)
+                noise_sums[0, m, row] += 1
+                noise_sums[1, m, row] += error**2 / spread
     if row > 0:
         updates[row] += 1
     return densities
+
+
+@compiled
+def _centers(mean: Floats, rows: Arms, x: Floats) -> Floats:
+    center = np.zeros((len(mean), len(x)))
+    for m in range(len(mean)):
+        for k in range(len(x)):
+            for i in range(x.shape[1]):
+                center[m, k] += mean[m, rows[k], i] * x[k, i]
+    return center
 
 
 @compiled
@@ -232,8 +305,8 @@ def _update(mean: Floats, cov: Floats, gain: Floats, error: float, spread: float
 
 
 @compiled
-def _forget(mean: Floats, cov: Floats, decay: float, prior_variance: float, updates: int) -> None:
-    """Leave `decay` of the precision, and give 1 - decay of the prior's back, in place, O(d^2).
+def _forget(mean: Floats, cov: Floats, decay: float, prior_variance: float, updates: int) -> float:
+    """Leave `decay` of the precision, and give 1 - decay of the prior's back, in place, O(d^2); returns the loss of it.
 
     The prior comes back one coordinate at a time, in turn, as an observation that it is 0: a coordinate's turn comes
     every d outcomes and brings what d outcomes took. Where that is more than the whole prior, several take their turn.
@@ -242,10 +315,13 @@ def _forget(mean: Floats, cov: Floats, decay: float, prior_variance: float, upda
     turns = math.ceil(width * (1 - decay))
     weight = (1 - decay) / prior_variance * width / turns
     cov *= 1 / decay
+    loss = 0.0
     for turn in range(turns):
         i = (updates * turns + turn) % width
-        gain = cov[i].copy()
-        _update(mean, cov, gain, -mean[i], 1 / weight + gain[i])
+        gain, error, spread = cov[i].copy(), -mean[i], 1 / weight + cov[i, i]
+        loss += error**2 / spread
+        _update(mean, cov, gain, error, spread)
+    return loss
 
 
 @compiled

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from bandit.policies.base import Belief, Frozen, Rule, Ruled
+from bandit.policies.base import AGAIN, NEWEST, Belief, Entry, Frozen, Rule, Ruled
 from bandit.policies.regression import Regressions
 from bandit.policies.situation import Situation
 from store.registry import statefile
@@ -36,6 +36,7 @@ class Valued:
 
     kind: ClassVar[str]
     forgets: ClassVar[bool] = True
+    corrects: ClassVar[bool] = True
 
     def __init__(self, config: Any, decay: float) -> None:  # noqa: ANN401  # a subclass of the config above
         self.config = config
@@ -71,11 +72,18 @@ class Valued:
         """Return the rule as it stands after what was learned."""
         raise NotImplementedError
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:  # noqa: ARG002
-        """Fold in one reward; the propensity plays no part in a likelihood."""
-        self.model.learn(situation, arm, reward)
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,  # noqa: ARG002  # it plays no part in a likelihood
+        entry: Entry = NEWEST,
+    ) -> None:
+        """Fold in one reward."""
+        self.model.learn(situation, arm, reward, entry)
         self.learned = self.decay * self.learned + 1
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
         """Replace a learned reward."""
-        self.model.correct(situation, arm, reward, previous)
+        self.model.correct(situation, arm, reward, previous, entry)

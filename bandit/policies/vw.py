@@ -16,7 +16,7 @@ import numpy as np
 import vowpal_wabbit_next as vw
 from vowpal_wabbit_next import _core  # its public wrappers compare eleven labels in Python, as long as VW predicts
 
-from bandit.policies.base import Belief, Floats, Frozen, Pmf
+from bandit.policies.base import AGAIN, NEWEST, Belief, Entry, Floats, Frozen, Pmf
 from bandit.policies.situation import Situation
 from bandit.policies.vw_config import PLACE_BREAKS_TIES, VwConfig
 from bandit.policies.vw_features import Indices, Row, rows
@@ -39,6 +39,7 @@ class VowpalWabbit:
     kind: ClassVar[str] = "vw"
     config_type: ClassVar[type[msgspec.Struct]] = VwConfig
     forgets: ClassVar[bool] = False
+    corrects: ClassVar[bool] = False
 
     def __init__(self, config: VwConfig, model: bytes | None = None) -> None:
         self.config = config
@@ -85,7 +86,14 @@ class VowpalWabbit:
         prediction = cast("list[tuple[int, float]]", self._core.predict_multi_ex_one(examples))
         return Pmf(_checked(prediction if order is None else [(order[k], p) for k, p in prediction]))
 
-    def learn(self, situation: Situation, arm: int, reward: float, propensity: float) -> None:
+    def learn(
+        self,
+        situation: Situation,
+        arm: int,
+        reward: float,
+        propensity: float,
+        entry: Entry = NEWEST,  # noqa: ARG002  # nothing is corrected
+    ) -> None:
         """Fold in one cost with the propensity that it was logged with.
 
         Raises `InvalidInput` for a reward that is not finite or beyond 1e15.
@@ -95,7 +103,7 @@ class VowpalWabbit:
         examples[1 + arm]._set_label(label)  # noqa: SLF001  # see the import
         self._core.learn_multi_ex_one(examples)
 
-    def correct(self, situation: Situation, arm: int, reward: float, previous: float) -> None:
+    def correct(self, situation: Situation, arm: int, reward: float, previous: float, entry: Entry = AGAIN) -> None:
         """Leave the model as it is: VW cannot take a step back; evaluation and re-learning see the corrected log."""
 
     def _examples(self, situation: Situation) -> list[_core.Example]:
