@@ -43,8 +43,6 @@ class DecisionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     deferred: bool = False
 
     def __post_init__(self) -> None:
-        if self.deferred:
-            raise InvalidInput("'deferred' is set, but this version does not support it yet: leave it out")
         if self.entities:
             _check_entities(self.entities)
         if not 0 < len(self.actions) <= MAX_ACTIONS:
@@ -71,8 +69,8 @@ _NO_PAST = History()
 class Frame(msgspec.Struct, frozen=True):
     """What a loop brings to a decision, frozen before sampling.
 
-    `learned` is the number of outcomes in the policy's state, `past` what the loop's guards know of its history,
-    and `frequency` what its frequency caps remember.
+    `learned` is the number of settled decisions in the policy's state, `past` what the loop's guards know of its
+    history, and `frequency` what its frequency caps remember.
     """
 
     loop: str
@@ -130,6 +128,7 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         withheld=pool.withheld,
         short=_short(request, pool, slate, placed) if len(slots) < request.top_n else None,
         law=law_of(belief, frame.config.guards) if len(slots) > 1 else None,
+        deferred=request.deferred,
     )
 
 

@@ -8,17 +8,22 @@ from bandit.exploration import ExplorationConfig
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.ranking.guards import GuardConfig, check_guards
 from store.errors import InvalidInput
-from store.records import RewardRules
+from store.ledger.rules import RewardRules
+
+LONG_WINDOW_S = 60
+"""With a longer reward window, kinds that correct exactly learn at once where `learning.delay` leaves it to them."""
 
 
 class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When outcomes are learned: after each interaction, once the reward or the end of its window is there.
 
-    `decay` is how much of what was learned each outcome leaves, for worlds that change; null or 1 forgets nothing.
+    `delay`: `wait` for that, or learn each decision at once as if no reward came, and correct it when one does
+    (`provisional`); null takes the better one for the kind of policy. `decay` is how much of what was learned each
+    outcome leaves, for worlds that change; null or 1 forgets nothing.
     """
 
     mode: Literal["interaction"] = "interaction"
-    delay: Literal["wait"] = "wait"
+    delay: Literal["wait", "provisional"] | None = None
     decay: Annotated[float, msgspec.Meta(ge=0.01, le=1)] | None = None
     release: Literal["auto"] = "auto"
 
@@ -60,6 +65,11 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         msgspec.structs.force_setattr(self, "policy", {"kind": kind.kind, **settings})
         if self.decay < 1 and not kind.forgets:
             raise InvalidInput(f"learning.decay is {self.decay!r}, but {kind.kind!r} cannot forget: leave it out")
+        if self.learning.delay == "provisional" and not self._corrects:
+            raise InvalidInput(
+                f'learning.delay is "provisional", but {self._policy_name} cannot take back what it learned: '
+                'use "wait", or leave it out'
+            )
         self._check_conservative()
         if self.guards:
             check_guards(self.guards, cap=self.exploration.cap, floor=self.exploration.floor)
@@ -73,6 +83,22 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"exploration.conservative is set and reward.range is {span!r}; a share of the baseline's reward means "
                 "something only where rewards are between known bounds of at least 0: set reward.range, such as [0, 1]"
             )
+
+    @property
+    def provisional(self) -> bool:
+        """Whether a decision is learned at once and corrected later, or waits for its outcome."""
+        if self.learning.delay is not None:
+            return self.learning.delay == "provisional"
+        return self._corrects and self.reward.window_s > LONG_WINDOW_S
+
+    @property
+    def _corrects(self) -> bool:
+        hashed = self.policy.get("hash_bits") is not None
+        return policy_type(self.policy).corrects and not hashed
+
+    @property
+    def _policy_name(self) -> str:
+        return repr(self.policy["kind"]) + (" with hash_bits" if self.policy.get("hash_bits") is not None else "")
 
     @property
     def decay(self) -> float:

@@ -29,6 +29,15 @@ class Transaction(Protocol):
     def add_reward(self, reward: Reward) -> None:
         """Append a reward."""
 
+    def rewards(self, decision: Decision) -> list[Reward]:
+        """Return the decision's rewards in the order of arrival."""
+
+    def activate(self, decision: Decision, at: int) -> None:
+        """Note that a deferred decision was shown, once."""
+
+    def activated(self, decision: Decision) -> int | None:
+        """Return when the decision was activated, or None."""
+
     def early(self, loop: str, decision_id: str) -> list[Reward]:
         """Return the rewards that wait for this decision, oldest first."""
 
@@ -87,6 +96,9 @@ class Store(Protocol):
     def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
         """Return the decision's outcomes in the order of the log."""
 
+    def activated(self, loop: str, decision_id: str) -> int | None:
+        """Return when a deferred decision was activated, or None."""
+
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         """Return decisions with `since <= at < until` and position > `after`, in log order, as settled so far."""
 
@@ -94,7 +106,7 @@ class Store(Protocol):
         """Return the position of the oldest decision without an outcome, or None."""
 
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
-        """Return outcomes with position > `after`, in order, each with its decision."""
+        """Return outcomes with position > `after`, in order, each with its decision and the entry that it revises."""
 
     def log_position(self, loop: str) -> int:
         """Return the position of the newest durable outcome, 0 when there is none."""

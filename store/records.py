@@ -19,7 +19,9 @@ SECOND = 1_000_000
 MAX_ID_LENGTH = 256
 LARGEST = 1e15
 """Larger features and rewards are refused: their squares, summed over a log, are more than float64 can count."""
-OutcomeKind: TypeAlias = Literal["rewarded", "expired", "corrected"]
+OutcomeKind: TypeAlias = Literal["provisional", "rewarded", "expired", "censored", "corrected"]
+"""`provisional`: learned before its window has passed. `rewarded`, `expired`, `censored`: how it settled: with a
+reward, without one, or never shown. `corrected`: changed after that."""
 
 _SUM_TOLERANCE = 1e-9
 
@@ -73,7 +75,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     probability, fixed before the draw, that the first slot is not the greedy action; `trace` names the caps and guards
     that acted, `guard_state` holds the numbers that they acted on. `withheld` are the ids that what was served before
     kept from being eligible, `short` says why a ranking has fewer slots than were asked for. `law` is what a ranking of
-    several slots was computed from, None where it is not known.
+    several slots was computed from, None where it is not known. A `deferred` one is never learned unless it is
+    activated before its window closes.
     """
 
     loop: str
@@ -96,6 +99,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     withheld: list[str] = []
     short: str | None = None
     law: Law | None = None
+    deferred: bool = False
 
     def __post_init__(self) -> None:
         check_id("decision_id", self.decision_id)
@@ -131,8 +135,9 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True):
     """A number reported for a decision.
 
     `occurred_at` is the caller's word for when it happened, `received_at` ours for when it arrived; the window is
-    judged by `received_at`. `status` says what became of it: `joined` closed or corrected its decision, `extra` came
-    after another had, `early` waits for its decision, `late` came after the window, `dropped` waited in vain.
+    judged by `received_at`. `status` says what became of it: `joined` counts, `extra` came after another had settled
+    what it is for, `early` waits for its decision, `late` came after the window and changes nothing, `dropped` waited
+    in vain.
     """
 
     loop: str
@@ -153,11 +158,21 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput(f"value is {self.value!r}; a reward is a finite number of at most 1e15: rescale it")
 
 
+class Cell(msgspec.Struct, frozen=True, array_like=True):
+    """What the rewards of one slot and one component come to; null is the whole slate, or a reward without name."""
+
+    slot: int | None
+    component: str | None
+    value: float
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the outcome log, which learning is a fold over.
 
-    `position` counts from 1 within the loop without gaps. `previous` is the value that a `corrected` entry replaces.
-    `slot` is the rewarded position of the ranking, null for the whole slate.
+    `position` counts from 1 within the loop without gaps. `value` is what the whole ranking earned, `earned` what it
+    is made of: empty where nothing came, or one reward for the whole slate; `unrewarded` is what a slot without a
+    reward was worth then. An entry that replaces another one of its
+    decision names it in `revises`, that one's value in `previous`, and the decision's first entry in `root`.
     """
 
     loop: str
@@ -166,15 +181,30 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     kind: OutcomeKind
     value: float
     at: int
-    slot: int | None = None
     previous: float | None = None
+    earned: tuple[Cell, ...] = ()
+    unrewarded: float = 0.0
+    revises: int | None = None
+    root: int | None = None
+
+    @property
+    def slot(self) -> int | None:
+        """The one slot that earned it all, or None."""
+        slots = {cell.slot for cell in self.earned}
+        return slots.pop() if len(slots) == 1 else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the decision's window has passed, or needs no waiting for."""
+        return self.kind != "provisional"
 
 
 class Example(msgspec.Struct, frozen=True):
-    """What a policy learns from: an outcome and the decision that it settles."""
+    """What a policy learns from: an outcome, its decision, and the entry that the outcome revises, or None."""
 
     outcome: Outcome
     decision: Decision
+    before: Outcome | None = None
 
 
 class Logged(msgspec.Struct, frozen=True):
@@ -182,46 +212,6 @@ class Logged(msgspec.Struct, frozen=True):
 
     decision: Decision
     outcome: Outcome | None
-
-
-class RewardRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a loop does with rewards; part of its config.
-
-    `window_s` seconds after a decision without a reward, `default` becomes its outcome. `aggregation` says how several
-    rewards make one value. A reward after the window is kept; with `late: "correct"` it also corrects the default as
-    long as it arrives within `correction_window_s`. A value outside `range` is refused.
-    """
-
-    window_s: Annotated[float, msgspec.Meta(ge=0.1, le=315_360_000)] = 600
-    default: float = 0
-    aggregation: Literal["first"] = "first"
-    range: tuple[float, float] | None = None
-    late: Literal["log", "correct"] = "correct"
-    correction_window_s: Annotated[float, msgspec.Meta(ge=0, le=315_360_000)] = 2_592_000
-    components: None = None
-
-    def __post_init__(self) -> None:
-        if not abs(self.default) <= LARGEST:
-            raise InvalidInput(f"reward.default is {self.default!r}; it must be a finite number of at most 1e15")
-        if self.range is not None:
-            self._check_range(*self.range)
-
-    def _check_range(self, low: float, high: float) -> None:
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise InvalidInput(f"reward.range is [{low!r}, {high!r}]; give two finite numbers, the lower first")
-        self.check("reward.default", self.default)
-
-    def check(self, what: str, value: float) -> None:
-        """Refuse a value outside the declared range."""
-        if self.range is not None and not self.range[0] <= value <= self.range[1]:
-            raise InvalidInput(
-                f"{what} is {value!r}, outside the loop's reward.range [{self.range[0]!r}, {self.range[1]!r}]: "
-                "send a value inside it, or widen the range with PUT"
-            )
-
-    def due(self, at: int) -> int:
-        """When the window of a decision made at `at` closes, in microseconds."""
-        return at + round(self.window_s * SECOND)
 
 
 class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,11 +225,15 @@ class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A line's state after folding the outcome log through `position`, with what is needed to trust it."""
+    """A line's state after folding the outcome log through `position`, with what is needed to trust it.
+
+    `settled` is how many of these outcomes were the settling of a decision.
+    """
 
     loop: str
     line: str
     position: int
+    settled: int
     state: bytes
     digest: str
     fingerprint: str
@@ -257,8 +251,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     extra_rewards: int = 0
     dropped_rewards: int = 0
     waiting_rewards: int = 0
+    skewed_rewards: int = 0
+    disordered_rewards: int = 0
+    activated: int = 0
+    provisional: int = 0
     rewarded: int = 0
     expired: int = 0
+    censored: int = 0
     corrected: int = 0
     explored: int = 0
     expected_exploration: float = 0.0

@@ -19,7 +19,15 @@ def loop(name: str, revision: int = 1) -> LoopRecord:
     return LoopRecord(name=name, config=b"{}", secret=b"s" * 32, revision=revision, updated_at=7)
 
 
-def decision(decision_id: str = "d", *, loop: str = "a", at: int = 0, window: int = 10, slots: int = 1) -> Decision:
+def decision(
+    decision_id: str = "d",
+    *,
+    loop: str = "a",
+    at: int = 0,
+    window: int = 10,
+    slots: int = 1,
+    deferred: bool = False,
+) -> Decision:
     """A decision between three actions."""
     actions = ["x", "y", "z"]
     return Decision(
@@ -35,4 +43,5 @@ def decision(decision_id: str = "d", *, loop: str = "a", at: int = 0, window: in
         policy="fixed",
         model_version="fixed-0@0",
         exploration=0.25,
+        deferred=deferred,
     )

@@ -75,6 +75,13 @@ OPERATIONS = (
         problems=(404, 422),
     ),
     Operation(
+        "POST",
+        f"{_LOOP}/decisions/{{decision_id}}/activate",
+        routes.post_activation,
+        {204: type(None)},
+        problems=(404, 409, 503),
+    ),
+    Operation(
         "GET",
         f"{_LOOP}/status",
         routes.get_status,
@@ -101,6 +108,7 @@ OPERATIONS = (
 def describe(title: str, version: str) -> Schema:
     """Return the OpenAPI 3.1 description of all routes."""
     types = {t for o in OPERATIONS for t in (*o.answers.values(), *([o.takes] if o.takes else []))} | {Problem}
+    types.discard(type(None))
     ordered = sorted(types, key=lambda t: t.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     refs = dict(zip(ordered, schemas, strict=True))
@@ -121,7 +129,7 @@ def _describe(operation: Operation, refs: dict[type, Schema]) -> Schema:
         "summary": (operation.endpoint.__doc__ or "").strip(),
         "parameters": _parameters(operation),
         "responses": {
-            **{str(status): _content("application/json", refs[kind]) for status, kind in operation.answers.items()},
+            **{str(status): _answer(refs.get(kind)) for status, kind in operation.answers.items()},
             **{str(status): _content("application/problem+json", refs[Problem]) for status in operation.problems},
         },
     }
@@ -129,6 +137,10 @@ def _describe(operation: Operation, refs: dict[type, Schema]) -> Schema:
         body = {"application/json": {"schema": refs[operation.takes]}}
         description["requestBody"] = {"required": True, "content": body}
     return description
+
+
+def _answer(schema: Schema | None) -> Schema:
+    return {"description": "no content"} if schema is None else _content("application/json", schema)
 
 
 def _content(media: str, schema: Schema) -> Schema:

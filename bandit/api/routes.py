@@ -47,6 +47,12 @@ async def get_decision(request: Request) -> Response:
     return answer(200, _service(request).decision(request.path_params["loop"], request.path_params["decision_id"]))
 
 
+async def post_activation(request: Request) -> Response:
+    """Say that a deferred decision was shown."""
+    await _service(request).activate(request.path_params["loop"], request.path_params["decision_id"])
+    return Response(status_code=204)
+
+
 async def get_status(request: Request) -> Response:
     """Say whether a loop is learning, waiting for a position if asked to."""
     _allow(request, ("learned_through", "timeout_s"))

@@ -49,13 +49,13 @@ class LearnedCounts:
         self._counts: dict[str, int] = {}
 
     def learn(self, example: Example) -> None:
-        """Count an outcome for the actions that it is credited to; one that is counted already changes nothing."""
+        """Count a settled outcome for the actions of its ranking; one that is counted already changes nothing."""
         outcome, ranking = example.outcome, example.decision.ranking
         if outcome.position <= self.position:
             return
         self.position = outcome.position
-        if outcome.previous is None:
-            for slot in ranking if outcome.slot is None else ranking[outcome.slot : outcome.slot + 1]:
+        if outcome.kind in {"rewarded", "expired"}:
+            for slot in ranking:
                 count = min(self._counts.get(slot.action, 0) + 1, self.enough + 1)
                 self._counts[slot.action] = count
                 self.established += count == self.enough

@@ -26,7 +26,7 @@ from scipy.special import ndtri
 
 from bandit.exploration.plan import Plan
 from store.errors import InvalidInput
-from store.records import Decision, Example
+from store.records import Decision, Example, Outcome
 
 _TILTS = 2.0 ** np.arange(1, -24, -1)
 _PARTS = 6 / (np.pi * np.arange(1, len(_TILTS) + 1)) ** 2
@@ -119,7 +119,7 @@ class Gate:
             return
         ledger = msgspec.structs.replace(ledger, through=outcome.position)
         if self.judges(decision):
-            reward = self._clip(outcome.value) - self._clip(outcome.previous or 0.0)
+            reward = self._earned(outcome) - (self._earned(example.before) if example.before else 0.0)
             share = safe_share(decision, self.config.alpha)
             if share is None:
                 ledger = msgspec.structs.replace(ledger, free=ledger.free + reward)
@@ -169,8 +169,11 @@ class Gate:
         self.ledger = ledger
         self.margin = self.earned - ledger.owed
 
-    def _clip(self, reward: float) -> float:
-        return min(max(reward, 0.0), self.top)
+    def _earned(self, outcome: Outcome) -> float:
+        """Return what an outcome brings in: nothing before its window has passed, or where nothing was shown."""
+        if outcome.kind in {"provisional", "censored"}:
+            return 0.0
+        return min(max(outcome.value, 0.0), self.top)
 
 
 def safe_share(decision: Decision, alpha: float) -> float | None:

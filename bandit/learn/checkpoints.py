@@ -25,9 +25,10 @@ ENCODING = 1
 
 
 def line_name(config: LoopConfig) -> str:
-    """Name a line by what it learns with: the policy's kind and a fingerprint of its settings, decay and encoding."""
+    """Name a line by what it learns: the policy's kind, and a hash of its settings, decay, reward and encoding."""
+    reward = {"credit": config.reward.credit, "components": config.reward.components}
     content = msgspec.json.encode(
-        {"policy": config.policy, "decay": config.decay, "encoding": ENCODING}, order="deterministic"
+        {"policy": config.policy, "decay": config.decay, "reward": reward, "encoding": ENCODING}, order="deterministic"
     )
     return f"{config.policy['kind']}-{hashlib.sha256(content).hexdigest()[:8]}"
 
@@ -48,11 +49,12 @@ def open_line(store: Store, loop: str, config: LoopConfig) -> Learner:
         try:
             if digest(checkpoint.state) != checkpoint.digest:
                 raise InvalidInput("its digest does not match")
-            return Learner(line, kind.load(settings, checkpoint.state, decay=config.decay), checkpoint.position)
+            policy = kind.load(settings, checkpoint.state, decay=config.decay)
+            return Learner(line, policy, config.reward, checkpoint.position, checkpoint.settled)
         except InvalidInput as error:
             version = f"{line}@{checkpoint.position}"
             _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
-    return Learner(line, kind.create(settings, decay=config.decay))
+    return Learner(line, kind.create(settings, decay=config.decay), config.reward)
 
 
 def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:
@@ -62,6 +64,7 @@ def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:
         loop=loop,
         line=learner.line,
         position=learner.position,
+        settled=learner.settled,
         state=state,
         digest=digest(state),
         fingerprint=numerics_fingerprint(),

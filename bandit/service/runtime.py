@@ -53,7 +53,7 @@ class LoopRuntime:
     def frame(self) -> Frame:
         """Return what the loop brings to a decision now."""
         learner = self.learner
-        version, learned = learner.model_version, learner.position
+        version, learned = learner.model_version, learner.settled
         memory = self.history, self.frequency
         return Frame(self.name, self.record.secret, self.config, learner.policy, version, learned, *memory)
 

@@ -6,6 +6,7 @@ import logging
 import random
 import secrets
 from collections.abc import Callable
+from typing import get_args
 
 import msgspec
 
@@ -15,10 +16,10 @@ from bandit.service import views
 from bandit.service.runtime import LoopRuntime
 from bandit.settings import LoopConfig
 from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound
-from store.ledger.join import Recorded, drop_early, expire, find_decision, record_decision, record_reward
+from store.ledger.join import Recorded, activate, drop_early, expire, find_decision, record_decision, record_reward
 from store.log.group_commit import GroupCommit
 from store.ports import Operation, Store, Transaction
-from store.records import Clock, Decision, LoopRecord, Reward
+from store.records import Clock, Decision, LoopRecord, OutcomeKind, Reward
 
 _log = logging.getLogger(__name__)
 
@@ -125,8 +126,8 @@ class Service:
             raise
         if recorded.repeated:
             _withdraw(runtime, request, made)
-        if request.decision_id is not None:
-            runtime.wake()  # a reward may have waited for it
+        if request.decision_id is not None or runtime.config.provisional:
+            runtime.wake()  # a reward may have waited for it, or it is learned at once
         return recorded
 
     def _decide(
@@ -147,12 +148,31 @@ class Service:
             decision=decision,
             rules=runtime.config.reward,
             known_id=request.decision_id is not None,
+            provisional=runtime.config.provisional,
         )
+
+    async def activate(self, name: str, decision_id: str) -> None:
+        """Take note that a deferred decision was shown; returns when that is on disk.
+
+        Raises `NotFound` for an unknown decision, `Conflict` for one whose window has passed.
+        """
+        runtime = self._find(name)
+        operation = functools.partial(
+            activate,
+            loop=name,
+            decision_id=decision_id,
+            now=self._clock(),
+            rules=runtime.config.reward,
+            provisional=runtime.config.provisional,
+        )
+        if await self._commit.submit(operation) is None:
+            raise _no_decision(name, decision_id)
+        runtime.wake()
 
     async def reward(self, name: str, request: views.RewardRequest) -> views.RewardAnswer:
         """Take a reward; returns when it is on disk, with what became of it."""
         runtime = self._find(name)
-        runtime.config.reward.check("value", request.value)
+        runtime.config.reward.check("value", request.value, request.component)
         now = self._clock()
         reward = Reward(
             loop=name,
@@ -175,9 +195,10 @@ class Service:
         self._find(name)
         decision = self._store.decision(name, decision_id)
         if decision is None:
-            raise NotFound(f"loop {name!r} has no decision {decision_id!r}: check the id, or the loop it belongs to")
-        rewards = self._store.rewards(name, decision_id)
-        return views.decision_view(decision, rewards, self._store.outcomes(name, decision_id))
+            raise _no_decision(name, decision_id)
+        rewards, outcomes = self._store.rewards(name, decision_id), self._store.outcomes(name, decision_id)
+        activated = self._store.activated(name, decision_id) if decision.deferred else None
+        return views.decision_view(decision, rewards, outcomes, activated)
 
     async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> views.StatusView:
         """Say whether the loop is learning, at the latest after `timeout_s` once `learned_through` is reached."""
@@ -188,9 +209,10 @@ class Service:
         return views.StatusView(
             loop=name,
             decisions=counts.decisions,
+            activated=counts.activated,
             rewards=counts.rewards,
             reward_counts=views.reward_counts(counts),
-            outcomes={kind: getattr(counts, kind) for kind in ("rewarded", "expired", "corrected")},
+            outcomes={kind: getattr(counts, kind) for kind in get_args(OutcomeKind)},
             log_position=self._store.log_position(name),
             learned_through=runtime.learner.position,
             model_version=runtime.learner.model_version,
@@ -198,7 +220,7 @@ class Service:
             learning_error=runtime.learning_error,
             fallbacks=counts.fallbacks,
             exploration=views.exploration_view(
-                runtime.config.exploration, counts, runtime.history, runtime.learner.position, self._clock()
+                runtime.config.exploration, counts, runtime.history, runtime.learner.settled, self._clock()
             ),
         )
 
@@ -243,6 +265,10 @@ def _withdraw(runtime: LoopRuntime, request: DecisionRequest, made: list[Decisio
     for decision in made:
         runtime.history.withdraw(decision, request.entities)
         runtime.frequency.not_served(request.entities, decision.served, decision.at)
+
+
+def _no_decision(name: str, decision_id: str) -> NotFound:
+    return NotFound(f"loop {name!r} has no decision {decision_id!r}: check the id, or the loop it belongs to")
 
 
 def _put_loop(tx: Transaction, record: LoopRecord) -> None:

@@ -57,12 +57,6 @@ class RewardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     component: str | None = None
     occurred_at: datetime | None = None
 
-    def __post_init__(self) -> None:
-        if self.component is not None:
-            raise InvalidInput(
-                f"component is {self.component!r}, but the loop declares no reward.components: leave it out"
-            )
-
 
 class RewardAnswer(msgspec.Struct, frozen=True):
     """The answer to a reward that is on disk."""
@@ -100,16 +94,27 @@ class RewardView(msgspec.Struct, frozen=True):
     reward_id: str | None
     value: float
     slot: int | None
+    component: str | None
     status: str
     occurred_at: str
     received_at: str
 
 
+class EarnedView(msgspec.Struct, frozen=True):
+    """What the rewards of one slot and one component come to; null is the whole slate, or a reward without name."""
+
+    slot: int | None
+    component: str | None
+    value: float
+
+
 class OutcomeView(msgspec.Struct, frozen=True):
-    """What a decision was settled with, newest entry of the outcome log."""
+    """The newest entry of a decision in the outcome log: what it earned, of what, and what that replaced."""
 
     kind: str
     value: float
+    earned: list[EarnedView]
+    previous: float | None
     position: int
     at: str
 
@@ -137,6 +142,8 @@ class DecisionView(msgspec.Struct, frozen=True):
     guard_state: dict[str, float]
     withheld: list[str]
     short: str | None
+    deferred: bool
+    activated_at: str | None
 
 
 class LoopView(msgspec.Struct, frozen=True):
@@ -150,7 +157,10 @@ class LoopView(msgspec.Struct, frozen=True):
 
 
 class RewardCounts(msgspec.Struct, frozen=True):
-    """What became of rewards: not counted again, before their decision, after the window, behind another, given up."""
+    """What became of rewards: not counted again, before their decision, after the window, behind another, given up.
+
+    `skewed` came from a clock that is minutes from ours, `disordered` happened before one that had come already.
+    """
 
     duplicate: int
     early: int
@@ -158,6 +168,8 @@ class RewardCounts(msgspec.Struct, frozen=True):
     late: int
     extra: int
     dropped: int
+    skewed: int
+    disordered: int
 
 
 class BudgetView(msgspec.Struct, frozen=True):
@@ -218,6 +230,7 @@ class StatusView(msgspec.Struct, frozen=True):
 
     loop: str
     decisions: int
+    activated: int
     rewards: int
     reward_counts: RewardCounts
     outcomes: dict[str, int]
@@ -245,7 +258,9 @@ def decision_answer(decision: Decision) -> DecisionAnswer:
     )
 
 
-def decision_view(decision: Decision, rewards: list[Reward], outcomes: list[Outcome]) -> DecisionView:
+def decision_view(
+    decision: Decision, rewards: list[Reward], outcomes: list[Outcome], activated: int | None
+) -> DecisionView:
     """Return all that is known of a decision."""
     request = msgspec.json.decode(decision.request)
     return DecisionView(
@@ -269,6 +284,8 @@ def decision_view(decision: Decision, rewards: list[Reward], outcomes: list[Outc
         guard_state=decision.guard_state,
         withheld=decision.withheld,
         short=decision.short,
+        deferred=decision.deferred,
+        activated_at=None if activated is None else instant(activated),
     )
 
 
@@ -281,6 +298,8 @@ def reward_counts(counts: Counts) -> RewardCounts:
         late=counts.late_rewards,
         extra=counts.extra_rewards,
         dropped=counts.dropped_rewards,
+        skewed=counts.skewed_rewards,
+        disordered=counts.disordered_rewards,
     )
 
 
@@ -333,6 +352,7 @@ def _reward_view(reward: Reward) -> RewardView:
         reward_id=reward.reward_id,
         value=reward.value,
         slot=reward.slot,
+        component=reward.component,
         status=reward.status,
         occurred_at=instant(reward.occurred_at),
         received_at=instant(reward.received_at),
@@ -340,4 +360,5 @@ def _reward_view(reward: Reward) -> RewardView:
 
 
 def _outcome_view(outcome: Outcome) -> OutcomeView:
-    return OutcomeView(outcome.kind, outcome.value, outcome.position, instant(outcome.at))
+    earned = [EarnedView(cell.slot, cell.component, cell.value) for cell in outcome.earned]
+    return OutcomeView(outcome.kind, outcome.value, earned, outcome.previous, outcome.position, instant(outcome.at))

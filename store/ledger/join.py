@@ -4,15 +4,20 @@ Each function is an operation for one transaction: it reads, decides, and only t
 raises on purpose leaves nothing behind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from store.errors import Conflict, InvalidInput
+from store.ledger.rules import RewardRules
+from store.ledger.worth import tally, worth
 from store.ports import Transaction
-from store.records import SECOND, Decision, Outcome, OutcomeKind, Reward, RewardRules
+from store.records import SECOND, Cell, Decision, Outcome, OutcomeKind, Reward
 
 RulesOf = Callable[[str], RewardRules]
+
+SKEW = 300 * SECOND
+"""How far a sender's clock may be from ours before its rewards are counted as skewed."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -30,10 +35,13 @@ class Receipt(msgspec.Struct, frozen=True):
     early: bool = False
 
 
-def record_decision(tx: Transaction, decision: Decision, rules: RewardRules, *, known_id: bool) -> Recorded:
+def record_decision(
+    tx: Transaction, decision: Decision, rules: RewardRules, *, known_id: bool, provisional: bool = False
+) -> Recorded:
     """Append a decision and join what came early; a retried id gets the stored decision.
 
-    `known_id` says that the caller chose the id, so it may have been used before.
+    `known_id` says that the caller chose the id, so it may have been used before. `provisional` has the decision
+    learned at once, as if nothing came for it, until something does.
 
     Raises `Conflict` when the id was used with another body.
     """
@@ -43,6 +51,8 @@ def record_decision(tx: Transaction, decision: Decision, rules: RewardRules, *, 
             return Recorded(_same_request(stored, decision), repeated=True)
     decision = tx.add_decision(decision)
     _count_decision(tx, decision)
+    if provisional and not decision.deferred:
+        _append(tx, decision, "provisional", (), rules, at=decision.at)
     if known_id:
         for reward in tx.early(decision.loop, decision.decision_id):
             _join_early(tx, decision, reward, rules)
@@ -69,14 +79,38 @@ def record_reward(tx: Transaction, reward: Reward, rules: RewardRules) -> Receip
         return Receipt(early=True)
     _check_slot(reward, decision)
     tx.count(reward.loop, rewards=1)
+    _count_times(tx, decision, reward)
     latest = tx.latest_outcome(decision)
     tx.add_reward(_join(tx, decision, latest, reward, rules))
     return Receipt(late=_is_late(decision, latest, reward))
 
 
+def activate(
+    tx: Transaction, loop: str, decision_id: str, now: int, rules: RewardRules, *, provisional: bool
+) -> Decision | None:
+    """Say that a deferred decision was shown; rewards that came before count from now on. None: there is none.
+
+    Once is enough, and a decision that was not deferred is active anyway: both change nothing.
+
+    Raises `Conflict` when its window has passed.
+    """
+    decision = tx.decision(loop, decision_id)
+    if decision is None or not _dormant(tx, decision):
+        return decision
+    if now >= decision.due or tx.latest_outcome(decision) is not None:
+        raise Conflict(
+            f"decision {decision_id!r} was not activated before its reward window closed, and is never learned: "
+            "activate sooner, or give the loop a longer reward.window_s"
+        )
+    tx.activate(decision, now)
+    tx.count(loop, activated=1)
+    _open(tx, decision, rules, at=now, provisional=provisional)
+    return decision
+
+
 def expire(tx: Transaction, now: int, rules_of: RulesOf, *, limit: int) -> list[Outcome]:
-    """Close up to `limit` decisions whose window has passed, earliest first, with their loop's default reward."""
-    return [_expire(tx, decision, rules_of(decision.loop)) for decision in tx.due(now, limit)]
+    """Close up to `limit` decisions whose window has passed, earliest first, with what their rewards come to."""
+    return [_settle(tx, decision, rules_of(decision.loop)) for decision in tx.due(now, limit)]
 
 
 def drop_early(tx: Transaction, loop: str, before: int, *, limit: int) -> int:
@@ -122,19 +156,57 @@ def _check_slot(reward: Reward, decision: Decision) -> None:
         )
 
 
+def _count_times(tx: Transaction, decision: Decision, reward: Reward) -> None:
+    """Count what the sender's clock says that ours does not bear out; nothing else depends on it."""
+    early, late = decision.at - SKEW, reward.received_at + SKEW
+    skewed = not early <= reward.occurred_at <= late
+    before = max((other.occurred_at for other in tx.rewards(decision)), default=reward.occurred_at)
+    tx.count(reward.loop, skewed_rewards=int(skewed), disordered_rewards=int(reward.occurred_at < before))
+
+
+def _dormant(tx: Transaction, decision: Decision) -> bool:
+    """Say whether the decision has not been shown, as far as anybody said."""
+    return decision.deferred and tx.activated(decision) is None
+
+
+def _open(tx: Transaction, decision: Decision, rules: RewardRules, *, at: int, provisional: bool) -> None:
+    """Take up a decision that counts from now on: with the rewards that are there, or provisionally with none."""
+    there = _joined(tx, decision)
+    if there and rules.closes_at_first(len(decision.ranking)):
+        _append(tx, decision, "rewarded", tally(there, rules), rules, at=at)
+    elif provisional:
+        _append(tx, decision, "provisional", tally(there, rules), rules, at=at)
+
+
 def _join(tx: Transaction, decision: Decision, latest: Outcome | None, reward: Reward, rules: RewardRules) -> Reward:
+    """Append what follows from a reward; returned with its status."""
     if _is_late(decision, latest, reward):
         return _join_late(tx, decision, latest, reward, rules)
-    if latest is not None:
+    there = _joined(tx, decision)
+    if (latest is not None and latest.settled) or _is_extra(reward, there, rules):
         tx.count(reward.loop, extra_rewards=1)
         return msgspec.structs.replace(reward, status="extra")
-    _append(tx, decision, "rewarded", reward.value, at=reward.received_at, slot=reward.slot)
-    return msgspec.structs.replace(reward, status="joined")
+    joined = msgspec.structs.replace(reward, status="joined")
+    if _dormant(tx, decision):
+        return joined
+    cells = tally([*there, joined], rules)
+    if rules.closes_at_first(len(decision.ranking)):
+        _append(tx, decision, "rewarded", cells, rules, at=reward.received_at, revised=latest)
+    elif latest is not None:
+        _append(tx, decision, "provisional", cells, rules, at=reward.received_at, revised=latest)
+    return joined
 
 
 def _is_late(decision: Decision, latest: Outcome | None, reward: Reward) -> bool:
-    # A clock that stepped back can bring a reward "in time" after its decision expired: the log's order decides.
-    return reward.received_at >= decision.due or (latest is not None and latest.kind != "rewarded")
+    # A clock that stepped back can bring a reward "in time" after its window was closed: the log's order decides.
+    closed = latest is not None and latest.settled and not (latest.kind == "rewarded" and latest.at < decision.due)
+    return reward.received_at >= decision.due or closed
+
+
+def _is_extra(reward: Reward, there: Sequence[Reward], rules: RewardRules) -> bool:
+    """Say whether a reward came second where the first one counts."""
+    taken = any((other.slot, other.component) == (reward.slot, reward.component) for other in there)
+    return taken and rules.aggregation_of(reward.component) == "first"
 
 
 def _join_late(
@@ -142,21 +214,22 @@ def _join_late(
 ) -> Reward:
     tx.count(reward.loop, late_rewards=1)
     # Expiry runs on a timer; the log must not depend on whether the timer or the reward came first.
-    latest = latest or _expire(tx, decision, rules)
-    in_time = reward.received_at <= decision.due + round(rules.correction_window_s * SECOND)
-    if rules.late == "log" or latest.kind != "expired" or not in_time:
+    if latest is None or not latest.settled:
+        latest = _settle(tx, decision, rules)
+    there = _joined(tx, decision)
+    in_time = reward.received_at <= rules.corrects_until(decision.due)
+    if rules.late == "log" or latest.kind == "censored" or not in_time or _is_extra(reward, there, rules):
         return msgspec.structs.replace(reward, status="late")
-    previous = latest.value
-    _append(
-        tx,
-        decision,
-        "corrected",
-        reward.value,
-        at=reward.received_at,
-        slot=reward.slot,
-        previous=previous,
-    )
-    return msgspec.structs.replace(reward, status="joined")
+    joined = msgspec.structs.replace(reward, status="joined")
+    cells = tally([*there, joined], rules)
+    if cells != tally(there, rules):
+        _append(tx, decision, "corrected", cells, rules, at=reward.received_at, revised=latest)
+    return joined
+
+
+def _joined(tx: Transaction, decision: Decision) -> list[Reward]:
+    """Return the decision's rewards that count, in order of arrival."""
+    return [reward for reward in tx.rewards(decision) if reward.status == "joined"]
 
 
 def _join_early(tx: Transaction, decision: Decision, reward: Reward, rules: RewardRules) -> None:
@@ -174,21 +247,26 @@ def _settle_early(tx: Transaction, reward: Reward) -> None:
     tx.count(reward.loop, waiting_rewards=-1, dropped_rewards=int(reward.status == "dropped"))
 
 
-def _expire(tx: Transaction, decision: Decision, rules: RewardRules) -> Outcome:
-    return _append(tx, decision, "expired", rules.default, at=decision.due)
+def _settle(tx: Transaction, decision: Decision, rules: RewardRules) -> Outcome:
+    """Close a decision whose window has passed."""
+    latest = tx.latest_outcome(decision)
+    if _dormant(tx, decision):
+        return _append(tx, decision, "censored", (), rules, at=decision.due)
+    cells = tally(_joined(tx, decision), rules)
+    return _append(tx, decision, "rewarded" if cells else "expired", cells, rules, at=decision.due, revised=latest)
 
 
-def _append(
+def _append(  # what an entry is made of meets here
     tx: Transaction,
     decision: Decision,
     kind: OutcomeKind,
-    value: float,
+    cells: tuple[Cell, ...],
+    rules: RewardRules,
     *,
     at: int,
-    slot: int | None = None,
-    previous: float | None = None,
+    revised: Outcome | None = None,
 ) -> Outcome:
-    if kind != "corrected":
+    if kind in {"rewarded", "expired", "censored"}:
         tx.close(decision)
     tx.count(decision.loop, **{kind: 1})
     return tx.add_outcome(
@@ -198,9 +276,17 @@ def _append(
             position=0,
             decision_id=decision.decision_id,
             kind=kind,
-            value=value,
+            value=worth(cells, rules),
             at=at,
-            slot=slot,
-            previous=previous,
+            previous=None if revised is None else revised.value,
+            earned=_compact(cells),
+            unrewarded=rules.default if _compact(cells) else 0.0,
+            revises=None if revised is None else revised.position,
+            root=None if revised is None else revised.root or revised.position,
         ),
     )
+
+
+def _compact(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Leave out what the outcome's value says already."""
+    return () if len(cells) == 1 and cells[0].slot is None and cells[0].component is None else cells

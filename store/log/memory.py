@@ -23,12 +23,13 @@ class _State:
         self.open: list[tuple[int, int, Decision]] = []
         self.rewards: list[Reward] = []
         self.outcomes: dict[str, list[tuple[Outcome, Decision]]] = defaultdict(list)
+        self.activated: dict[Key, int] = {}
         self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
-        for name in ("loops", "decisions", "log", "open", "rewards"):
+        for name in ("loops", "decisions", "log", "open", "rewards", "activated"):
             setattr(new, name, getattr(self, name).copy())
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
@@ -63,6 +64,15 @@ class _MemoryTransaction:
 
     def add_reward(self, reward: Reward) -> None:
         self._state.rewards.append(reward)
+
+    def rewards(self, decision: Decision) -> list[Reward]:
+        return [r for r in self._state.rewards if (r.loop, r.decision_id) == (decision.loop, decision.decision_id)]
+
+    def activate(self, decision: Decision, at: int) -> None:
+        self._state.activated[decision.loop, decision.decision_id] = at
+
+    def activated(self, decision: Decision) -> int | None:
+        return self._state.activated.get((decision.loop, decision.decision_id))
 
     def early(self, loop: str, decision_id: str) -> list[Reward]:
         return [r for r in self._state.rewards if _waits(r, loop) and r.decision_id == decision_id]
@@ -129,6 +139,9 @@ class MemoryStore:
     def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
         return [o for o, _ in self._state.outcomes[loop] if o.decision_id == decision_id]
 
+    def activated(self, loop: str, decision_id: str) -> int | None:
+        return self._state.activated.get((loop, decision_id))
+
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         rows = [d for d in self._state.log if d.loop == loop and since <= d.at < until and d.position > after]
         latest = {o.decision_id: o for o, _ in self._state.outcomes[loop]}
@@ -138,7 +151,9 @@ class MemoryStore:
         return min((position for _, position, d in self._state.open if d.loop == loop), default=None)
 
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
-        return [Example(*entry) for entry in self._state.outcomes[loop][after : after + limit]]
+        log = self._state.outcomes[loop]
+        found = log[after : after + limit]
+        return [Example(o, d, None if o.revises is None else log[o.revises - 1][0]) for o, d in found]
 
     def log_position(self, loop: str) -> int:
         return len(self._state.outcomes[loop])

@@ -4,13 +4,15 @@ from typing import Any
 
 import msgspec
 
-from store.records import Checkpoint, Decision, Law, LoopRecord, Outcome, Reward, Slot
+from store.records import Cell, Checkpoint, Decision, Example, Law, LoopRecord, Outcome, Reward, Slot
 
 Row = tuple[Any, ...]
 
 DECISION = "d.position, d.decision_id, d.at, d.due, d.request, d.answer"
 REWARD = "r.decision_id, r.reward_id, r.value, r.slot, r.component, r.occurred_at, r.received_at, r.status"
-OUTCOME = "o.position, o.kind, o.value, o.at, o.slot, o.previous"
+OUTCOME = "o.position, o.kind, o.value, o.at, o.previous, o.earned, o.revises, o.root"
+REVISED = OUTCOME.replace("o.", "p.")
+"""The columns of the entry that an outcome revises."""
 
 
 class _Answer(msgspec.Struct, array_like=True, frozen=True):
@@ -30,10 +32,12 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     withheld: list[str] = []
     short: str | None = None
     law: Law | None = None
+    deferred: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Answer).decode
+_earned = msgspec.msgpack.Decoder(tuple[float, tuple[Cell, ...]]).decode
 
 
 def decision_row(loop_id: int, d: Decision) -> Row:
@@ -53,6 +57,7 @@ def decision_row(loop_id: int, d: Decision) -> Row:
         d.withheld,
         d.short,
         d.law,
+        d.deferred,
     )
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
@@ -74,7 +79,8 @@ def reward_row(loop_id: int, r: Reward) -> Row:
 
 def outcome_row(loop_id: int, decision: int, o: Outcome) -> Row:
     """Flatten the outcome of the decision at that position for `INSERT INTO outcomes`."""
-    return (loop_id, o.position, decision, o.kind, o.value, o.at, o.slot, o.previous)
+    earned = _encode((o.unrewarded, o.earned)) if o.earned else None
+    return (loop_id, o.position, decision, o.kind, o.value, o.at, o.previous, earned, o.revises, o.root)
 
 
 def decision(loop: str, row: Row) -> Decision:
@@ -101,6 +107,7 @@ def decision(loop: str, row: Row) -> Decision:
         withheld=a.withheld,
         short=a.short,
         law=a.law,
+        deferred=a.deferred,
         position=position,
     )
 
@@ -122,8 +129,9 @@ def reward(loop: str, row: Row) -> Reward:
 
 
 def outcome(loop: str, decision_id: str, row: Row) -> Outcome:
-    """Read a decision's outcome from a row of the `OUTCOME` columns."""
-    position, kind, value, at, slot, previous = row
+    """Read a decision's outcome from a row of the `OUTCOME` or `REVISED` columns."""
+    position, kind, value, at, previous, made_of, revises, root = row
+    unrewarded, earned = _earned(made_of) if made_of else (0.0, ())
     return Outcome(
         loop=loop,
         position=position,
@@ -131,9 +139,20 @@ def outcome(loop: str, decision_id: str, row: Row) -> Outcome:
         kind=kind,
         value=value,
         at=at,
-        slot=slot,
         previous=previous,
+        earned=earned,
+        unrewarded=unrewarded,
+        revises=revises,
+        root=root,
     )
+
+
+def example(loop: str, row: Row) -> Example:
+    """Read an outcome, the one that it revises, and their decision from `OUTCOME`, `REVISED` and `DECISION`."""
+    width = OUTCOME.count(",") + 1
+    settled = decision(loop, row[2 * width :])
+    before = outcome(loop, settled.decision_id, row[width : 2 * width]) if row[width] else None
+    return Example(outcome(loop, settled.decision_id, row[:width]), settled, before)
 
 
 def loop_record(row: Row) -> LoopRecord:
@@ -143,12 +162,13 @@ def loop_record(row: Row) -> LoopRecord:
 
 
 def checkpoint(loop: str, row: Row) -> Checkpoint:
-    """Read a checkpoint from `line, position, state, digest, fingerprint, at`."""
-    line, position, state, digest, fingerprint, at = row
+    """Read a checkpoint from `line, position, settled, state, digest, fingerprint, at`."""
+    line, position, settled, state, digest, fingerprint, at = row
     return Checkpoint(
         loop=loop,
         line=line,
         position=position,
+        settled=settled,
         state=state,
         digest=digest,
         fingerprint=fingerprint,

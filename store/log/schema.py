@@ -1,10 +1,11 @@
 """The embedded store's tables, as migrations that run in order, each in one transaction with its record."""
 
+import msgspec
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -17,6 +18,36 @@ def first_light(db: Database) -> None:
     for statement in _FIRST_LIGHT.split(";"):
         db.execute(statement)
 
+
+@migrations()
+def ledger(db: Database) -> None:
+    """Outcomes say what they are made of and what they revise; deferred decisions are activated."""
+    for statement in _LEDGER.split(";"):
+        db.execute(statement)
+    for loop, position, slot, value in db.execute(
+        "SELECT loop, position, slot, value FROM outcomes WHERE slot IS NOT NULL"
+    ).fetchall():
+        earned = msgspec.msgpack.encode([0.0, [[slot, None, value]]])
+        db.execute("UPDATE outcomes SET earned = ? WHERE loop = ? AND position = ?", (earned, loop, position))
+    db.execute("ALTER TABLE outcomes DROP COLUMN slot")
+
+
+_LEDGER = """
+CREATE TABLE activations (decision INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+ALTER TABLE outcomes ADD COLUMN earned BLOB;
+ALTER TABLE outcomes ADD COLUMN revises INTEGER;
+ALTER TABLE outcomes ADD COLUMN root INTEGER;
+ALTER TABLE checkpoints ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+UPDATE checkpoints SET settled = (
+    SELECT count(*) FROM outcomes o
+    WHERE o.loop = checkpoints.loop AND o.position <= checkpoints.position AND o.kind <> 'corrected'
+);
+UPDATE outcomes SET revises = (
+    SELECT max(p.position) FROM outcomes p WHERE p.decision = outcomes.decision AND p.position < outcomes.position
+) WHERE kind = 'corrected';
+UPDATE outcomes SET root = (SELECT min(p.position) FROM outcomes p WHERE p.decision = outcomes.decision)
+WHERE kind = 'corrected'
+"""
 
 _FIRST_LIGHT = """
 CREATE TABLE loops (

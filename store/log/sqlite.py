@@ -89,6 +89,14 @@ class SqliteStore:
         )
         return [rows.outcome(loop, decision_id, row) for row in self._query(loop, query, decision_id)]
 
+    def activated(self, loop: str, decision_id: str) -> int | None:
+        query = (
+            "SELECT a.at FROM decisions d JOIN activations a ON a.decision = d.position"
+            " WHERE d.loop = ? AND d.decision_id = ?"
+        )
+        row = self._query(loop, query, decision_id).fetchone()
+        return row[0] if row else None
+
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         # The plus keeps the index by loop and id out: it would sort all of the loop's decisions for each call.
         query = (
@@ -111,15 +119,12 @@ class SqliteStore:
 
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
         query = (
-            f"SELECT {rows.OUTCOME}, {rows.DECISION} FROM outcomes o JOIN decisions d ON d.position = o.decision"
+            f"SELECT {rows.OUTCOME}, {rows.REVISED}, {rows.DECISION} FROM outcomes o"
+            " JOIN decisions d ON d.position = o.decision"
+            " LEFT JOIN outcomes p ON p.loop = o.loop AND p.position = o.revises"
             " WHERE o.loop = ? AND o.position > ? ORDER BY o.position LIMIT ?"
         )
-        width = rows.OUTCOME.count(",") + 1
-        found = []
-        for row in self._query(loop, query, after, limit):
-            decision = rows.decision(loop, row[width:])
-            found.append(Example(rows.outcome(loop, decision.decision_id, row[:width]), decision))
-        return found
+        return [rows.example(loop, row) for row in self._query(loop, query, after, limit)]
 
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"
@@ -140,7 +145,7 @@ class SqliteStore:
 
     def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
         query = (
-            "SELECT line, position, state, digest, fingerprint, at FROM checkpoints"
+            "SELECT line, position, settled, state, digest, fingerprint, at FROM checkpoints"
             " WHERE loop = ? AND line = ? ORDER BY position DESC"
         )
         for row in self._query(loop, query, line):

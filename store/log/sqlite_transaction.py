@@ -45,6 +45,8 @@ class SqliteTransaction:
         self._decisions: dict[tuple[str, str], Decision] = {}
         self._outcomes: dict[int, Outcome] = {}
         self._reward_ids: set[tuple[str, str]] = set()
+        self._activated: dict[int, int] = {}
+        self._rewards_kept: dict[tuple[str, str], list[Reward]] = defaultdict(list)
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         kept = self._decisions.get((loop, decision_id))
@@ -86,8 +88,26 @@ class SqliteTransaction:
 
     def add_reward(self, reward: Reward) -> None:
         self._kept[_REWARDS].append(rows.reward_row(self._ids[reward.loop], reward))
+        self._rewards_kept[reward.loop, reward.decision_id].append(reward)
         if reward.reward_id is not None:
             self._reward_ids.add((reward.loop, reward.reward_id))
+
+    def rewards(self, decision: Decision) -> list[Reward]:
+        query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND r.decision_id = ? ORDER BY r.position"
+        written = self._sql(query, (self._ids[decision.loop], decision.decision_id))
+        kept = self._rewards_kept.get((decision.loop, decision.decision_id), [])
+        return [*(rows.reward(decision.loop, row) for row in written), *kept]
+
+    def activate(self, decision: Decision, at: int) -> None:
+        self._kept[_ACTIVATED].append((decision.position, at))
+        self._activated[decision.position] = at
+
+    def activated(self, decision: Decision) -> int | None:
+        kept = self._activated.get(decision.position)
+        if kept is not None:
+            return kept
+        row = self._sql("SELECT at FROM activations WHERE decision = ?", (decision.position,)).fetchone()
+        return row[0] if row else None
 
     def early(self, loop: str, decision_id: str) -> list[Reward]:
         return self._rewards(loop, "r.status = 'early' AND r.decision_id = ? ORDER BY r.position", decision_id)
@@ -152,8 +172,9 @@ class SqliteTransaction:
         c = checkpoint
         loop_id = self._ids[c.loop]
         self._sql(
-            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (loop_id, c.line, c.position, c.state, c.digest, c.fingerprint, c.at),
+            "INSERT OR REPLACE INTO checkpoints (loop, line, position, settled, state, digest, fingerprint, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (loop_id, c.line, c.position, c.settled, c.state, c.digest, c.fingerprint, c.at),
         )
         self._sql(
             "DELETE FROM checkpoints WHERE loop = ? AND line = ? AND position NOT IN"
@@ -172,6 +193,7 @@ class SqliteTransaction:
             for start in range(0, len(kept), _MOST_ROWS):
                 self._write_rows(statement, kept[start : start + _MOST_ROWS])
             kept.clear()
+        self._rewards_kept.clear()
 
     def _write_rows(self, statement: str, kept: Sequence[Row]) -> None:
         if statement is _CLOSE:
@@ -196,5 +218,6 @@ _REWARDS = (
 )
 _OUTCOMES = "INSERT INTO outcomes VALUES {rows}"
 _COUNTS = "INSERT INTO counts VALUES {rows} ON CONFLICT (loop, name) DO UPDATE SET value = value + excluded.value"
-_STATEMENTS = (_DECISIONS, _OPEN, _CLOSE, _REWARDS, _OUTCOMES, _COUNTS)
+_ACTIVATED = "INSERT INTO activations VALUES {rows}"
+_STATEMENTS = (_DECISIONS, _OPEN, _CLOSE, _REWARDS, _OUTCOMES, _COUNTS, _ACTIVATED)
 """In the order in which they are written: a decision opens before it closes."""

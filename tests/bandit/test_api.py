@@ -65,7 +65,7 @@ def test_decision_contract(client: TestClient) -> None:
     assert {key: shown[key] for key in body} == body
     assert (shown["context"], shown["actions"]) == (ASK["context"], ASK["actions"])
     assert [entry["action"] for entry in shown["distribution"]] == ["a", "b"]
-    assert (shown["rewards"], shown["outcome"]) == ([], None)
+    assert (shown["rewards"], shown["outcome"]["kind"]) == ([], "provisional")
 
 
 def test_reward_contract(client: TestClient) -> None:
@@ -88,11 +88,11 @@ def test_status_waits_for_learning(client: TestClient) -> None:
     """`learned_through` can be waited for, and the wait ends when it is reached or the time is up."""
     decision_id = client.post("/v1/loops/loop/decisions", json=ASK).json()["decision_id"]
     client.post("/v1/loops/loop/rewards", json={"decision_id": decision_id, "value": 1})
-    status = client.get("/v1/loops/loop/status?learned_through=1&timeout_s=5").json()
-    assert (status["log_position"], status["learned_through"]) == (1, 1)
+    status = client.get("/v1/loops/loop/status?learned_through=2&timeout_s=5").json()
+    assert (status["log_position"], status["learned_through"]) == (2, 2)
     assert (status["decisions"], status["rewards"], status["outcomes"]["rewarded"]) == (1, 1, 1)
     assert set(status["exploration"]) >= {"cap", "expected", "realised", "budget"}
-    assert client.get("/v1/loops/loop/status?learned_through=9&timeout_s=0.01").json()["learned_through"] == 1
+    assert client.get("/v1/loops/loop/status?learned_through=9&timeout_s=0.01").json()["learned_through"] == 2
     problem(client.get("/v1/loops/loop/status?learned_through=x"), 422, "learned_through is 'x'")
     problem(client.get("/v1/loops/loop/status?wait=1"), 422, "unknown query parameter 'wait'")
 
@@ -165,7 +165,7 @@ def test_bad_decisions(client: TestClient, body: bytes, status: int, said: str) 
         (b'{"decision_id":"d","value":1,"occurred_at":"9999-12-31T23:59:59-01:00"}', 422, "between 1970 and 9998"),
         (b'{"decision_id":"d","value":1,"slot":9223372036854775808}', 422, "$.slot"),
         (b'{"decision_id":"d","value":1,"slot":-1}', 422, "$.slot"),
-        (b'{"decision_id":"d","value":1,"component":"c"}', 422, "declares no reward.components"),
+        (b'{"decision_id":"d","value":1,"component":"c"}', 422, "declare reward.components with PUT"),
     ],
 )
 def test_bad_rewards(client: TestClient, body: bytes, status: int, said: str) -> None:
@@ -183,7 +183,7 @@ def test_bad_rewards(client: TestClient, body: bytes, status: int, said: str) ->
         ({"policy": {"kind": "linear_ts", "alpha": 1}}, "unknown field `alpha`"),
         ({"exploration": {"floor": 0.5}}, "lower the floor or raise the cap"),
         ({"reward": {"window_s": 0.01}}, "$.reward.window_s"),
-        ({"reward": {"aggregation": "sum"}}, "$.reward.aggregation"),
+        ({"reward": {"aggregation": "median"}}, "$.reward.aggregation"),
         ({"guards": [1]}, "$.guards"),
     ],
 )
@@ -261,7 +261,7 @@ def test_health_and_description(client: TestClient) -> None:
     description = client.get("/openapi.json").json()
     routes = {(path, method) for path, methods in description["paths"].items() for method in methods}
     assert ("/v1/loops/{loop}/decisions", "post") in routes
-    assert len(routes) == 9
+    assert len(routes) == 10
     body = description["paths"]["/v1/loops/{loop}/decisions"]["post"]["requestBody"]
     assert body["content"]["application/json"]["schema"]["$ref"] in json.dumps(description)
     assert {"actions", "context", "top_n"} <= set(description["components"]["schemas"]["DecisionRequest"]["properties"])

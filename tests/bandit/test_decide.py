@@ -214,7 +214,6 @@ def test_a_policy_that_fails_falls_back_with_a_logged_propensity(kind: str, *, r
         ({"exclude": ["a", "b", "c", "d"]}, "all 4 actions are excluded"),
         ({"actions": [{"id": "a", "features": {"x": None}}]}, "action 'a': 'x' is None"),
         ({"context": {"x": [1, "y"]}}, "context: 'x' contains 'y'"),
-        ({"deferred": True}, "does not support it yet"),
         ({"entities": {"user": ""}}, "entity 'user' is ''"),
         ({"entities": {"": "u"}}, "entity '' is 'u'"),
         ({"entities": {"user": "u" * 257}}, "1 to 256 characters"),

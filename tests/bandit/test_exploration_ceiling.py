@@ -21,12 +21,11 @@ def under(new: list[int], size: int, probability: float) -> Under:
     return Under(np.array([k in new for k in range(size)]), probability)
 
 
-def outcome(position: int, slot: int | None = None, previous: float | None = None) -> Example:
-    """An outcome of a ranking of x and y."""
-    entry = Outcome(
-        loop="a", position=position, decision_id="d", kind="rewarded", value=1.0, at=0, slot=slot, previous=previous
+def outcome(position: int, kind: str = "rewarded", slots: int = 1) -> Example:
+    """An outcome of a ranking of x, or of x and y."""
+    return Example(
+        Outcome(loop="a", position=position, decision_id="d", kind=kind, value=1.0, at=0), decision(slots=slots)
     )
-    return Example(entry, decision(slots=2))
 
 
 def test_hand_checked() -> None:
@@ -67,14 +66,15 @@ def test_reclaim_gives_the_excess_to_the_greedy_actions() -> None:
 
 
 def test_counts_of_learned_outcomes() -> None:
-    """An outcome counts once for its slot, or for the whole ranking; a correction is not another one."""
+    """A settled outcome counts once for all of its ranking; a provisional one or a correction is not another one."""
     counts = LearnedCounts(enough=2)
-    for example in (outcome(1), outcome(1), outcome(2, slot=0), outcome(3, slot=1, previous=0.0)):
+    both = {"slots": 2}
+    for example in (outcome(1, **both), outcome(1), outcome(2), outcome(3, "corrected", 2), outcome(4, "provisional")):
         counts.learn(example)
     assert counts.new(["x", "y", "z"]).tolist() == [False, True, True]
-    assert (counts.position, counts.established) == (3, 1)
-    for position in range(4, 9):
-        counts.learn(outcome(position, slot=0))
+    assert (counts.position, counts.established) == (4, 1)
+    for position in range(5, 9):
+        counts.learn(outcome(position, "expired"))
     assert counts.established == 1
 
 

@@ -206,7 +206,7 @@ def test_turning_a_ceiling_on_counts_what_was_learned_before(store: Store) -> No
         await teach(service, {"a": 0.2, "b": 0.1, "c": 0.1}, 20)
         await make(service, ceiling={"probability": 0.5, "outcomes": 20})
         await asyncio.sleep(0.1)
-        assert service._loops["loop"].history.learned.position == 20
+        assert service._loops["loop"].history.learned.position == 40
         assert (await spent(service)).ceiling.established <= 1
 
     run(scenario, store)

@@ -293,7 +293,7 @@ def test_rewards_outside_the_range_are_refused(store: Store) -> None:
     async def scenario(service: Service, clock: Clock) -> None:
         await make(service, reward={"range": [0, 1]})
         [decision_id] = await interact(service, [1.0])
-        with pytest.raises(InvalidInput, match=r"outside the loop's reward\.range"):
+        with pytest.raises(InvalidInput, match=r"outside the loop's reward range"):
             await service.reward("loop", RewardRequest(decision_id, 1.5))
 
     run(scenario, store)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from support import decision, loop
 
 from store.ledger.join import drop_early, expire, record_decision, record_reward
+from store.ledger.rules import RewardRules
 from store.log.memory import MemoryStore
 from store.log.sqlite import SqliteStore
 from store.ports import Store, write
-from store.records import Reward, RewardRules
+from store.records import Reward
 
 RULES = RewardRules(window_s=1, correction_window_s=2)
 IDS = st.sampled_from("pqrs")

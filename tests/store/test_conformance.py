@@ -8,7 +8,7 @@ from support import decision, loop
 
 from store.errors import Conflict, NotStored
 from store.ports import Store, write
-from store.records import Checkpoint, Counts, Outcome, Reward
+from store.records import Cell, Checkpoint, Counts, Outcome, Reward
 
 
 def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
@@ -20,7 +20,9 @@ def reward(decision_id: str = "d", **changes: object) -> Reward:
 
 
 def checkpoint(position: int, line: str = "l") -> Checkpoint:
-    return Checkpoint(loop="a", line=line, position=position, state=b"s", digest="d", fingerprint="f", at=1)
+    return Checkpoint(
+        loop="a", line=line, position=position, settled=position, state=b"s", digest="d", fingerprint="f", at=1
+    )
 
 
 def test_decision_comes_back_as_it_went_in(store: Store) -> None:
@@ -67,11 +69,19 @@ def test_examples_pair_outcomes_with_their_decisions(store: Store) -> None:
     """An example holds the decision that its outcome settles, however often it is settled."""
     write(store, [lambda tx: [tx.add_outcome(tx.add_decision(decision("d")), outcome("d")), None][1]])
     stored = store.decision("a", "d")
-    corrected = msgspec.structs.replace(outcome(kind="corrected", value=2.0), previous=1.0, slot=0)
+    corrected = msgspec.structs.replace(
+        outcome(kind="corrected", value=2.0),
+        previous=1.0,
+        earned=(Cell(0, "click", 1.5), Cell(1, None, 0.5)),
+        unrewarded=-1.0,
+        revises=1,
+        root=1,
+    )
     write(store, [lambda tx: tx.add_outcome(stored, corrected)])
     first, second = store.examples("a", after=0, limit=9)
     assert first.decision == second.decision == stored
-    assert (second.outcome.previous, second.outcome.slot, second.outcome.value) == (1.0, 0, 2.0)
+    assert second.outcome == msgspec.structs.replace(corrected, position=2)
+    assert (first.before, second.before) == (None, first.outcome)
     assert store.outcomes("a", "d") == [first.outcome, second.outcome]
 
 

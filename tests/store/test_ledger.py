@@ -8,8 +8,9 @@ from support import decision
 
 from store.errors import Conflict, InvalidInput
 from store.ledger.join import Receipt, drop_early, expire, record_decision, record_reward
+from store.ledger.rules import RewardRules
 from store.ports import Store, write
-from store.records import SECOND, Reward, RewardRules
+from store.records import SECOND, Reward
 
 RULES = RewardRules(window_s=10, default=-1.0, correction_window_s=100)
 WINDOW = 10 * SECOND
@@ -178,6 +179,7 @@ def test_slot_outside_the_ranking_is_refused(store: Store) -> None:
     assert store.rewards("a", "d") == []
     assert store.counts("a").rewards == 0
     send(store, at=1, slot=1)
+    tick(store, WINDOW)
     assert store.outcomes("a", "d")[0].slot == 1
 
 
@@ -193,7 +195,7 @@ def test_reward_is_a_finite_number(value: float) -> None:
     [
         ({"range": (1.0, 0.0)}, "the lower first"),
         ({"range": (0.0, float("inf"))}, "finite"),
-        ({"range": (1.0, 2.0), "default": 0.0}, "outside the loop's reward.range"),
+        ({"range": (1.0, 2.0), "default": 0.0}, "outside reward.range"),
         ({"default": float("nan")}, "finite"),
     ],
 )

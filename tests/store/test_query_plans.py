@@ -8,9 +8,10 @@ import pytest
 from support import decision, loop
 
 from store.ledger.join import expire, record_decision, record_reward
+from store.ledger.rules import RewardRules
 from store.log.sqlite import SqliteStore
 from store.ports import write
-from store.records import Reward, RewardRules
+from store.records import Reward
 
 RULES = RewardRules(window_s=10)
 
