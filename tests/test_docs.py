@@ -395,7 +395,7 @@ def test_the_first_loop_runs(session: Session) -> None:
                 pytest.fail(f"the tutorial has a block of {language!r} titled {title!r}: say here what to do with it")
         followed += 1
     assert followed >= 18
-    assert re.search(r'"model_version":"linear_ts-\w+@401"', (session.folder / "status.json").read_text())
+    assert re.search(r'"model_version":"linear_ts-\w+@802"', (session.folder / "status.json").read_text())
 
 
 def test_the_readme_session_runs(session: Session) -> None:
