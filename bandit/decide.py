@@ -13,15 +13,15 @@ import numpy as np
 
 from bandit.compiled import compiled
 from bandit.exploration import History, Known, Limits, Past, limits, plain_limits, settled
-from bandit.exploration.conservative import closed
 from bandit.policies import randomness
 from bandit.policies.base import Arms, Belief, Floats, Pmf, Policy
+from bandit.policies.plain import Ordered
 from bandit.policies.situation import Situation
 from bandit.ranking.eligibility import EXCLUDE, Pool, narrow, told
 from bandit.ranking.frequency import Frequency
 from bandit.ranking.logged import law_of
 from bandit.ranking.slate import GuardedSlate, Slate
-from bandit.ranking.steps import Exploring, OpenSlate, Step
+from bandit.ranking.steps import Exploring, OpenSlate, Step, exploring, switched
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
 from store.records import MAX_ID_LENGTH, Action, Decision, Slot
@@ -104,7 +104,8 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
     order = _baseline_order(request, situation.ids)
     if failure is not None:
         belief = _fallback(frame.config.fallback.kind, order)
-    caps = _limits(frame, request, belief, situation.ids, order, at)
+    first = _first_choice(frame, request, pool, belief, order)
+    caps = _limits(frame, request, belief, situation.ids, first, at)
     slate = _slate(frame, request, pool, belief, order, caps)
     slots, steps, placed = _rank(frame, request.top_n, slate, situation.ids, decision_id)
     plan = steps[0].whole(order)
@@ -127,7 +128,7 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         guard_state=settled(caps.state, frame.config.exploration, plan, belief.mean),
         withheld=pool.withheld,
         short=_short(request, pool, slate, placed) if len(slots) < request.top_n else None,
-        law=law_of(belief, frame.config.guards) if len(slots) > 1 else None,
+        law=law_of(belief, frame.config.guards, len(slots), caps.terms) if len(slots) > 1 else None,
         deferred=request.deferred,
     )
 
@@ -167,12 +168,24 @@ def _total(q: Floats) -> float:
     return total
 
 
-def _limits(frame: Frame, request: DecisionRequest, belief: Belief, ids: Sequence[str], order: Arms, at: int) -> Limits:
+def _first_choice(frame: Frame, request: DecisionRequest, pool: Pool, belief: Belief, order: Arms) -> int:
+    """Return the index of the first of the caller's actions that may stand in the first slot: the baseline.
+
+    Against an action that the ranking guards keep from there, a shut gate could not compare what it serves.
+    """
+    if frame.config.exploration.conservative is None or not frame.config.guards:
+        return int(order.argmin())
+    step = _guarded(frame, request, pool, belief, order, Exploring(())).step((), 0)
+    return int(order.argmin() if step is None else step.among[step.plan.baseline])
+
+
+def _limits(  # what a decision is made of meets here
+    frame: Frame, request: DecisionRequest, belief: Belief, ids: Sequence[str], first: int, at: int
+) -> Limits:
     """Freeze the exploration guards, from what is known before anything is sampled."""
     config = frame.config.exploration
     if config.is_plain(frame.learned):
         return plain_limits(config)
-    first = int(order.argmin())
     known = Known(at, request.entities, ids, first, belief.mean, belief.deviation, frame.learned)
     return limits(config, frame.past, known)
 
@@ -210,12 +223,16 @@ def _pool(frame: Frame, request: DecisionRequest, at: int) -> Pool:
 def _slate(  # what a decision is made of meets here
     frame: Frame, request: DecisionRequest, pool: Pool, belief: Belief, order: Arms, caps: Limits
 ) -> Slate:
-    config, state = frame.config.exploration, caps.state
     if not frame.config.guards:
         return OpenSlate(belief, order, caps.guards)
-    steered = config.mode != "on" or closed in caps.guards
-    exploring = Exploring(caps.guards, state.get("cap", config.cap), state.get("floor", config.floor), steered)
-    return GuardedSlate(pool.actions, belief, order, exploring, frame.config.guards, request.top_n)
+    how = switched(*caps.guards) if caps.terms is None else exploring(caps.terms, belief.mean)
+    return _guarded(frame, request, pool, belief, order, how)
+
+
+def _guarded(
+    frame: Frame, request: DecisionRequest, pool: Pool, belief: Belief, order: Arms, how: Exploring
+) -> GuardedSlate:
+    return GuardedSlate(pool.actions, belief, order, how, frame.config.guards, request.top_n)
 
 
 def _explained(slots: list[Slot], pool: Pool) -> list[Slot]:
@@ -234,7 +251,7 @@ def _short(request: DecisionRequest, pool: Pool, slate: Slate, placed: Sequence[
 
 
 def _fallback(kind: str, order: Arms) -> Belief:
-    return Pmf((order == order.min()).astype(float) if kind == "baseline" else np.full(len(order), 1 / len(order)))
+    return Ordered(order) if kind == "baseline" else Pmf(np.full(len(order), 1 / len(order)))
 
 
 def _baseline_order(request: DecisionRequest, ids: Iterable[str]) -> Arms:

@@ -32,6 +32,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "pscore": pl.Float64,
     "pscore_cascade": pl.List(pl.Float64),
     "pscore_item_position": pl.List(pl.Float64),
+    "pscore_item_position_reason": pl.String,
     "action": pl.String,
     "propensity": pl.Float64,
     "explored": pl.Boolean,
@@ -48,7 +49,8 @@ newest outcome, and `slot` the position that earned it, or null.
 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
-action to stand in its slot, whatever stands above; null where that is not known exactly."""
+action to stand in its slot, whatever stands above; null where that is not known exactly, which
+`pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`."""
 
 
 def export_loop(
@@ -108,6 +110,7 @@ def _frame(rows: list[Logged], guards: Sequence[GuardConfig], most_states: int) 
 def _row(row: Logged, guards: Sequence[GuardConfig], most_states: int) -> dict[str, object]:
     d, outcome = row.decision, row.outcome
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
+    told = slot_marginals(d, guards, most_states)
     return {
         "decision_id": d.decision_id,
         "at": d.at,
@@ -120,7 +123,8 @@ def _row(row: Logged, guards: Sequence[GuardConfig], most_states: int) -> dict[s
         "ranking": [{"action": slot.action, "propensity": slot.propensity} for slot in d.ranking],
         "pscore": d.slate_propensity,
         "pscore_cascade": list(itertools.accumulate((slot.propensity for slot in d.ranking), operator.mul)),
-        "pscore_item_position": slot_marginals(d, guards, most_states),
+        "pscore_item_position": told.probabilities,
+        "pscore_item_position_reason": told.why_not,
         "action": d.ranking[0].action,
         "propensity": d.ranking[0].propensity,
         "explored": d.ranking[0].explored,

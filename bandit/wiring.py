@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI
 from threadpoolctl import threadpool_limits
@@ -17,6 +18,7 @@ from bandit.api.app import create_app
 from bandit.decide import DecisionRequest, Frame, decide
 from bandit.exploration import warm_up_guards
 from bandit.policies.linear import LinearTs
+from bandit.policies.ranked import leaders
 from bandit.policies.situation import Situation
 from bandit.service.service import Service
 from bandit.settings import LoopConfig
@@ -57,6 +59,7 @@ def warm_up() -> None:
     frame.policy.learn(Situation({}, request.eligible()), arm=0, reward=1.0, propensity=0.5)
     decide(frame, request, b"", decision_id="warm-up", at=0)
     warm_up_guards()
+    leaders(np.zeros((1, 2)), 1)
 
 
 def listen(host: str, port: int) -> socket.socket:

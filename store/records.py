@@ -57,13 +57,14 @@ class Slot(msgspec.Struct, frozen=True):
 class Law(msgspec.Struct, frozen=True, array_like=True):
     """What the slots of a ranking were computed from, beside what the decision says anyway.
 
-    `guards` is a fingerprint of the ranking guards in force ("" for none), `shape` that of the policy's belief, and
-    `numbers` its arrays, each aligned with the decision's actions.
+    `guards` is a fingerprint of the ranking guards in force ("" for none), `shape` that of the policy's belief and
+    `numbers` its arrays, none where it has or could log none. `new` are the indices of the actions under a ceiling.
     """
 
     guards: str
     shape: str
     numbers: list[list[float]]
+    new: list[int] = []
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

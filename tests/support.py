@@ -1,7 +1,12 @@
 """Records for tests, and a service whose randomness is the same in every run."""
 
 import itertools
+import math
+from collections.abc import Callable, Iterator
 
+import numpy as np
+
+from bandit import decide as decide_module
 from bandit.service.service import Service
 from store.ports import Store
 from store.records import Clock, Decision, LoopRecord, Slot
@@ -45,3 +50,28 @@ def decision(
         exploration=0.25,
         deferred=deferred,
     )
+
+
+def every_ranking(ask: Callable[[], Decision]) -> Iterator[tuple[Decision, float]]:
+    """Return every decision that `ask` can make, each with the probability of all its draws together.
+
+    The one function that samples is replaced, so that decisions are forced through each branch in turn.
+    """
+    todo: list[list[int]] = [[]]
+    while todo:
+        path = todo.pop()
+        seen: list[np.ndarray] = []
+
+        def forced(q: np.ndarray, u: float, path=path, seen=seen) -> int:
+            seen.append(q)
+            return path[len(seen) - 1] if len(seen) <= len(path) else int(np.argmax(q))
+
+        original, decide_module.sample = decide_module.sample, forced
+        try:
+            made = ask()
+        finally:
+            decide_module.sample = original
+        branch = [*path, *(int(np.argmax(q)) for q in seen[len(path) :])]
+        yield made, math.prod(float(q[k]) for q, k in zip(seen, branch, strict=True))
+        for depth in range(len(path), len(seen)):
+            todo += [[*branch[:depth], k] for k in range(len(seen[depth])) if k != branch[depth] and seen[depth][k] > 0]

@@ -22,6 +22,9 @@ from bandit.cli import main
 from bandit.client import Client
 from bandit.export import SCHEMA
 from bandit.policies.catalogue import KINDS
+from bandit.policies.rules import RULES
+from bandit.ranking.beliefs import READERS
+from bandit.ranking.why_not import WhyNot
 from bandit.service.views import StatusView
 from bandit.settings import LoopConfig
 from simulator.server import free_port
@@ -185,6 +188,18 @@ def test_every_export_column_is_documented() -> None:
     """Each column that `export` writes has a row in the log page."""
     own = section(page("log.md"), "## The export")
     assert [column for column in SCHEMA if not row(own, column)] == []
+
+
+def test_every_reason_for_a_null_marginal_is_documented() -> None:
+    """Each reason that `export` can give has a row in the log page."""
+    own = section(page("log.md"), "## The export")
+    assert [reason for reason in WhyNot if not row(own, reason)] == []
+
+
+def test_a_rankings_law_has_the_documented_shapes() -> None:
+    """Each shape of a belief that is logged has a row in the log page."""
+    own = section(page("log.md"), "### What a ranking's slots were computed from")
+    assert [shape for shape in (*READERS, *RULES) if f"`{shape}`" not in own] == []
 
 
 def test_every_table_is_documented(tmp_path: Path) -> None:

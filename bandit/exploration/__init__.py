@@ -2,8 +2,13 @@
 
 from bandit.exploration.budget import BudgetConfig as BudgetConfig
 from bandit.exploration.ceiling import CeilingConfig as CeilingConfig
+from bandit.exploration.ceiling import Under as Under
 from bandit.exploration.config import ExplorationConfig as ExplorationConfig
 from bandit.exploration.conservative import ConservativeConfig as ConservativeConfig
+from bandit.exploration.fold import SWITCHES as SWITCHES
+from bandit.exploration.fold import Terms as Terms
+from bandit.exploration.fold import fold as fold
+from bandit.exploration.fold import references as references
 from bandit.exploration.history import History as History
 from bandit.exploration.history import Past as Past
 from bandit.exploration.history import history_of as history_of

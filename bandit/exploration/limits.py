@@ -1,7 +1,4 @@
-"""A decision's guards, in order, frozen before anything is sampled.
-
-kill switch -> ceilings -> value guard -> conservative gate -> budget -> cap and floor, one projection.
-"""
+"""A decision's limits, frozen before anything is sampled: what its past and the model's belief make of its guards."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -9,21 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bandit.exploration import conservative
-from bandit.exploration.ceiling import Under, ceiling, reclaim
+from bandit.exploration.ceiling import Under, ceiling
 from bandit.exploration.config import ExplorationConfig
+from bandit.exploration.fold import SWITCHES, Terms, fold
 from bandit.exploration.history import Past
-from bandit.exploration.kill_switch import only_baseline, only_greedy
 from bandit.exploration.plan import Floats, Guard, Plan
-from bandit.exploration.projection import cap_and_floor
 from bandit.exploration.value_guard import gaps, value_guard
 
 
 class Limits(NamedTuple):
-    """The guards that a decision's slots go through, and the numbers that they were made of, for the record."""
+    """The guards that a decision's slots go through, and what they were made of, for the record.
+
+    `terms` are what the guards are made of, None under the kill switch, and `state` the numbers to log.
+    """
 
     guards: tuple[Guard, ...]
     state: dict[str, float]
+    terms: Terms | None = None
 
 
 class Known(NamedTuple):
@@ -49,26 +48,37 @@ def plain_limits(config: ExplorationConfig) -> Limits:
 
 @functools.lru_cache(maxsize=64)
 def _plain(cap: float, floor: float) -> Limits:
-    return Limits((cap_and_floor(cap, floor),), {"cap": cap, "floor": floor})
+    terms = Terms(cap, floor)
+    return Limits(fold(terms, None), {"cap": cap, "floor": floor}, terms)
 
 
 def limits(config: ExplorationConfig, past: Past, known: Known) -> Limits:
     """Return the decision's guards in order, as its past and the model's belief make them."""
     if config.mode != "on":
         gate_state = past.gate.state() if past.gate else {}
-        return Limits((only_greedy if config.mode == "greedy" else only_baseline,), gate_state)
+        return Limits((SWITCHES[config.mode],), gate_state | {f"mode_{config.mode}": 1.0})
     cap, floor = config.in_force(known.learned)
     # Allowance and gate may leave less than the floor; the floor is what makes a log worth evaluating.
     allowance = past.allowance(known.at, known.entities) if config.budget else 1.0
-    budgeted = allowance < cap
-    effective = max(floor, min(cap, allowance))
-    guards, state = _before_the_cap(config, past, known)
-    last = cap_and_floor(effective, floor, "exploration.budget" if budgeted else "exploration.cap")
-    notes = (_budget_spent,) if allowance < floor else ()
-    state |= {"cap": effective, "floor": floor}
+    under = Under(past.new(known.actions), config.ceiling.probability) if config.ceiling else None
+    gate_state = _gate_state(past, known) if config.conservative else {}
+    terms = Terms(
+        cap=max(floor, min(cap, allowance)),
+        floor=floor,
+        under=under,
+        max_loss=config.value_guard.max_loss if config.value_guard else None,
+        shut=gate_state.get("gate_open") == 0,
+        budgeted=allowance < cap,
+        spent=allowance < floor,
+    )
+    state = gate_state | {"cap": terms.cap, "floor": floor}
+    if under is not None:
+        state |= {"ceiling": under.probability, "new_actions": float(under.new.sum())}
+    if terms.max_loss is not None:
+        state["max_loss"] = terms.max_loss
     if config.budget:
         state["allowance"] = allowance
-    return Limits((*guards, *notes, last), state)
+    return Limits(fold(terms, known.mean), state, terms)
 
 
 def settled(state: dict[str, float], config: ExplorationConfig, plan: Plan, mean: Floats | None) -> dict[str, float]:
@@ -90,32 +100,13 @@ def warm_up_guards() -> None:
     value_guard(0.0, np.array([1.0, 0.0]))(plan)
 
 
-def _before_the_cap(config: ExplorationConfig, past: Past, known: Known) -> Limits:
-    guards: list[Guard] = []
-    state: dict[str, float] = {}
-    under = None
-    if config.ceiling is not None:
-        under = Under(past.new(known.actions), config.ceiling.probability)
-        guards.append(ceiling(under, known.mean))
-        state |= {"ceiling": under.probability, "new_actions": float(under.new.sum())}
-    if config.value_guard is not None:
-        guards.append(value_guard(config.value_guard.max_loss, known.mean))
-        if under is not None:
-            guards.append(reclaim(under))
-    if config.conservative is not None and past.gate is None:
-        guards.append(conservative.closed)  # nothing is known of what was earned
-    if past.gate is not None:
-        b = known.baseline
-        price = past.gate.price(
-            None if known.mean is None else float(known.mean[b]),
-            None if known.deviation is None else float(known.deviation[b]),
-        )
-        allowed = past.gate.allows(price)
-        if not allowed:
-            guards.append(conservative.closed)
-        state |= {**past.gate.state(), "baseline": float(b), "gate_open": float(allowed), "gate_price": price}
-    return Limits(tuple(guards), state)
-
-
-def _budget_spent(plan: Plan) -> Plan:
-    return plan.named("exploration.budget spent: the floor only")
+def _gate_state(past: Past, known: Known) -> dict[str, float]:
+    if past.gate is None:
+        return {"gate_open": 0.0}  # nothing is known of what was earned
+    b = known.baseline
+    price = past.gate.price(
+        None if known.mean is None else float(known.mean[b]),
+        None if known.deviation is None else float(known.deviation[b]),
+    )
+    allowed = float(past.gate.allows(price))
+    return past.gate.state() | {"baseline": float(b), "gate_open": allowed, "gate_price": price}

@@ -147,16 +147,16 @@ class Index:
 class Ruled:
     """Probabilities that a rule gives from the mean and deviation of the actions asked for; shapes (K,)."""
 
-    __slots__ = ("_rule", "deviation", "mean")
+    __slots__ = ("deviation", "mean", "rule")
 
     def __init__(self, mean: Floats, deviation: Floats, rule: Rule) -> None:
         self.mean: Floats | None = mean
         self.deviation: Floats | None = deviation
-        self._rule = rule
+        self.rule = rule
 
     def distribution(self, among: Arms) -> Floats:
         """Return what the rule makes of the actions asked for, as if there were no others."""
-        return self._rule(self.mean[among], self.deviation[among])  # type: ignore[index]  # given
+        return self.rule(self.mean[among], self.deviation[among])  # type: ignore[index]  # given
 
 
 class Pmf:

@@ -1,6 +1,5 @@
 """Epsilon-greedy: mostly the highest predicted reward, sometimes any action (Sutton and Barto 2018, section 2.2)."""
 
-import functools
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -18,6 +17,17 @@ class EpsilonGreedyConfig(ValuedConfig, frozen=True, forbid_unknown_fields=True)
     power: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
+class Mixed(msgspec.Struct, frozen=True):
+    """The rule that shares 1 - `epsilon` among the highest means and `epsilon` among all."""
+
+    epsilon: float
+
+    def __call__(self, mean: Floats, deviation: Floats) -> Floats:  # noqa: ARG002  # a `Rule`
+        """Return the probabilities; shapes (K,)."""
+        highest = mean == mean.max()
+        return np.asarray((1 - self.epsilon) * (highest / highest.sum()) + self.epsilon / len(mean))
+
+
 class EpsilonGreedy(Valued):
     """Greedy on the predicted rewards, with a probability `epsilon` of something else, which may shrink."""
 
@@ -26,10 +36,4 @@ class EpsilonGreedy(Valued):
 
     def rule(self) -> Rule:
         """Return the rule with the epsilon of now."""
-        return functools.partial(mixed, epsilon=self.config.epsilon * (1 + self.learned) ** -self.config.power)
-
-
-def mixed(mean: Floats, deviation: Floats, *, epsilon: float) -> Floats:  # noqa: ARG001  # a `Rule`
-    """Share 1 - epsilon among the highest means and epsilon among all, shapes (K,)."""
-    highest = mean == mean.max()
-    return np.asarray((1 - epsilon) * (highest / highest.sum()) + epsilon / len(mean))
+        return Mixed(self.config.epsilon * (1 + self.learned) ** -self.config.power)

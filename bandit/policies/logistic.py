@@ -41,19 +41,20 @@ class Logits:
     at that point.
     """
 
-    __slots__ = ("_logit", "_spread", "deviation", "mean")
+    __slots__ = ("deviation", "logit", "mean", "scale", "variance")
 
     def __init__(self, logit: Floats, variance: Floats, scale: float) -> None:
         shrunk = 1 / np.sqrt(1 + _MACKAY * variance)
         mean = sigmoid(shrunk * logit)
         self.mean: Floats | None = mean
         self.deviation: Floats | None = mean * (1 - mean) * shrunk * np.sqrt(variance)
-        self._logit = logit
-        self._spread = scale * np.sqrt(variance)
+        self.logit = logit
+        self.variance = variance
+        self.scale = scale
 
     def distribution(self, among: Arms) -> Floats:
         """Return the probability of each action's draw to be the highest of those asked for."""
-        return winning.gaussian(self._logit[among], self._spread[among])
+        return winning.gaussian(self.logit[among], self.scale * np.sqrt(self.variance[among]))
 
 
 class LogisticTs:

@@ -3,7 +3,6 @@
 Foster, Agarwal, Dudik, Luo and Schapire 2018, Practical Contextual Bandits with Regression Oracles, algorithm 1.
 """
 
-import functools
 import math
 from typing import Annotated, ClassVar, Literal
 
@@ -27,6 +26,27 @@ class RegCbConfig(ValuedConfig, frozen=True, forbid_unknown_fields=True):
     choice: Literal["elimination", "optimism"] = "elimination"
 
 
+class Survivors(msgspec.Struct, frozen=True):
+    """The rule that shares evenly among the actions whose upper bound is no lower than every lower bound."""
+
+    width: float
+
+    def __call__(self, mean: Floats, deviation: Floats) -> Floats:
+        """Return the probabilities; shapes (K,)."""
+        return _evenly(mean + self.width * deviation >= (mean - self.width * deviation).max())
+
+
+class Optimistic(msgspec.Struct, frozen=True):
+    """The rule that shares evenly among the actions of the highest upper bound."""
+
+    width: float
+
+    def __call__(self, mean: Floats, deviation: Floats) -> Floats:
+        """Return the probabilities; shapes (K,)."""
+        upper = mean + self.width * deviation
+        return _evenly(upper == upper.max())
+
+
 class RegCb(Valued):
     """Confidence bounds from the regression's loss: a linear one has them in closed form, no search is needed.
 
@@ -39,19 +59,8 @@ class RegCb(Valued):
 
     def rule(self) -> Rule:
         """Return the rule with the set's width."""
-        chosen = survivors if self.config.choice == "elimination" else optimistic
-        return functools.partial(chosen, width=math.sqrt(self.config.beta))
-
-
-def survivors(mean: Floats, deviation: Floats, *, width: float) -> Floats:
-    """Share evenly among the actions whose upper bound is no lower than every lower bound, shapes (K,)."""
-    return _evenly(mean + width * deviation >= (mean - width * deviation).max())
-
-
-def optimistic(mean: Floats, deviation: Floats, *, width: float) -> Floats:
-    """Share evenly among the actions of the highest upper bound, shapes (K,)."""
-    upper = mean + width * deviation
-    return _evenly(upper == upper.max())
+        chosen = Survivors if self.config.choice == "elimination" else Optimistic
+        return chosen(math.sqrt(self.config.beta))
 
 
 def _evenly(chosen: np.typing.NDArray[np.bool_]) -> Floats:

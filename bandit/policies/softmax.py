@@ -1,6 +1,5 @@
 """Softmax (Boltzmann) exploration: probabilities grow exponentially with predictions (Sutton and Barto 2018, 2.8)."""
 
-import functools
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -17,6 +16,17 @@ class SoftmaxConfig(ValuedConfig, frozen=True, forbid_unknown_fields=True):
     temperature: Annotated[float, Meta(ge=1e-9, le=1e15)] = 0.1
 
 
+class Boltzmann(msgspec.Struct, frozen=True):
+    """The rule exp(mean / `temperature`), normalised; the highest mean is subtracted first."""
+
+    temperature: float
+
+    def __call__(self, mean: Floats, deviation: Floats) -> Floats:  # noqa: ARG002  # a `Rule`
+        """Return the probabilities; shapes (K,)."""
+        weights = np.exp((mean - mean.max()) / self.temperature)
+        return np.asarray(weights / weights.sum())
+
+
 class Softmax(Valued):
     """Each action in proportion to exp(predicted reward / temperature)."""
 
@@ -25,10 +35,4 @@ class Softmax(Valued):
 
     def rule(self) -> Rule:
         """Return the rule with its temperature."""
-        return functools.partial(boltzmann, temperature=self.config.temperature)
-
-
-def boltzmann(mean: Floats, deviation: Floats, *, temperature: float) -> Floats:  # noqa: ARG001  # a `Rule`
-    """Return exp(mean / temperature), normalised, shapes (K,); the highest mean is subtracted first."""
-    weights = np.exp((mean - mean.max()) / temperature)
-    return np.asarray(weights / weights.sum())
+        return Boltzmann(self.config.temperature)

@@ -3,7 +3,6 @@
 Foster and Rakhlin 2020, Beyond UCB: Optimal and Efficient Contextual Bandits with Regression Oracles, algorithm 1.
 """
 
-import functools
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -20,6 +19,19 @@ class SquareCbConfig(ValuedConfig, frozen=True, forbid_unknown_fields=True):
     gamma_power: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
+class InverseGap(msgspec.Struct, frozen=True):
+    """The rule 1 / (K + `gamma` gap) off the highest mean and the rest on it, ties evenly."""
+
+    gamma: float
+
+    def __call__(self, mean: Floats, deviation: Floats) -> Floats:  # noqa: ARG002  # a `Rule`
+        """Return the probabilities; shapes (K,)."""
+        highest = mean == mean.max()
+        p: Floats = 1 / (len(mean) + self.gamma * (mean.max() - mean))
+        p[highest] = (1 - p[~highest].sum()) / highest.sum()
+        return p
+
+
 class SquareCb(Valued):
     """Inverse-gap weighting of the predicted rewards."""
 
@@ -28,14 +40,4 @@ class SquareCb(Valued):
 
     def rule(self) -> Rule:
         """Return the rule with the gamma of now."""
-        return functools.partial(
-            inverse_gap, gamma=self.config.gamma_scale * (1 + self.learned) ** self.config.gamma_power
-        )
-
-
-def inverse_gap(mean: Floats, deviation: Floats, *, gamma: float) -> Floats:  # noqa: ARG001  # a `Rule`
-    """Return 1 / (K + gamma gap) off the highest mean and the rest on it, ties evenly; shapes (K,)."""
-    highest = mean == mean.max()
-    p: Floats = 1 / (len(mean) + gamma * (mean.max() - mean))
-    p[highest] = (1 - p[~highest].sum()) / highest.sum()
-    return p
+        return InverseGap(self.config.gamma_scale * (1 + self.learned) ** self.config.gamma_power)

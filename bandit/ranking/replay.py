@@ -1,18 +1,21 @@
 """A logged ranking's marginals: how likely each served action was to stand in its slot, whatever stood above."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from bandit.exploration.plan import Floats
+from bandit.ranking.beliefs import read
 from bandit.ranking.guards import GuardConfig
-from bandit.ranking.logged import belief_of, exploring_of, fingerprint
+from bandit.ranking.logged import exploring_of, fingerprint
 from bandit.ranking.marginals import MOST_STATES, marginals
 from bandit.ranking.plackett_luce import race
 from bandit.ranking.slate import GuardedSlate, Slate
 from bandit.ranking.steps import OpenSlate
-from store.records import Action, Decision, Law
+from bandit.ranking.why_not import NotExact, WhyNot
+from store.records import Action, Decision
 
 _AGREES = 1e-9
 
@@ -27,28 +30,62 @@ class _Sent(msgspec.Struct):
 _sent = msgspec.json.Decoder(_Sent).decode
 
 
-def slot_marginals(
-    decision: Decision, guards: Sequence[GuardConfig], most_states: int = MOST_STATES
-) -> list[float] | None:
-    """Return the probability of each slot's action to stand there, or None where that cannot be told exactly.
+class SlotMarginals(NamedTuple):
+    """The probability of each slot's action to stand there, or None and why that cannot be told exactly."""
 
-    `guards` are the loop's ranking guards now. It cannot be told where the decision was made under others, where the
-    log lacks what its slots depended on, where too much can stand above (`most_states`), or where what is computed now
-    does not agree with what was logged.
+    probabilities: list[float] | None
+    why_not: WhyNot | None = None
+
+
+def slot_marginals(decision: Decision, guards: Sequence[GuardConfig], most_states: int = MOST_STATES) -> SlotMarginals:
+    """Return the served actions' marginals; `guards` are the loop's ranking guards now.
+
+    At most `most_states` states are visited; 0 means that rankings of several slots are not asked about.
     """
-    places = {name: i for i, name in enumerate(decision.actions)}
-    served = [places[slot.action] for slot in decision.ranking]
+    served = _served(decision)
     if len(served) == 1:
-        return [decision.propensities[served[0]]]
-    slate = None if decision.law is None or not most_states else _slate(decision, decision.law, guards)
-    if slate is None or not _agrees(decision, slate, served):
-        return None
-    p = plain(decision, guards)
-    if p is not None:
-        found = [race(p, arm, slot) for slot, arm in enumerate(served)]
-        return None if None in found else found  # type: ignore[return-value]  # the line says so
-    filled = marginals(slate, len(places), len(served), most_states)
-    return None if filled is None else [float(filled[slot, arm]) for slot, arm in enumerate(served)]
+        return SlotMarginals([decision.propensities[served[0]]])
+    try:
+        return SlotMarginals(_of_served(decision, guards, served, most_states))
+    except NotExact as reason:
+        return SlotMarginals(None, reason.why)
+
+
+def all_marginals(decision: Decision, guards: Sequence[GuardConfig], most_states: int = MOST_STATES) -> Floats:
+    """Return the probability of each eligible action in each slot, shape (slots, K); raises `NotExact`."""
+    if len(decision.ranking) == 1:  # which logs nothing more
+        return np.array([decision.propensities])
+    slate = slate_of(decision, guards)
+    filled = marginals(slate, len(decision.actions), len(decision.ranking), most_states)
+    if filled is None:
+        raise NotExact(WhyNot.TOO_MANY_SETS)
+    return filled
+
+
+def slate_of(decision: Decision, guards: Sequence[GuardConfig]) -> Slate:
+    """Return the slate that a decision of several slots was sampled from, to be asked about other rankings too.
+
+    Raises `NotExact` where the decision was made under other guards, where the log lacks what its slots depended on, or
+    where the slate's propensities for the ranking that was served are not those that were logged.
+    """
+    law = decision.law
+    if law is None:
+        raise NotExact(WhyNot.OLD_ROW)
+    if law.guards != fingerprint(guards):
+        raise NotExact(WhyNot.GUARDS_CHANGED)
+    sent = _sent(decision.request)
+    place = {action.id: i for i, action in enumerate(sent.actions)}
+    order = np.array([place[name] for name in decision.actions])
+    mean = None if decision.predicted is None else np.array(decision.predicted)
+    belief, exploring = read(law.shape, law.numbers, mean, order), exploring_of(decision, law, mean)
+    if guards:
+        actions = [sent.actions[i] for i in order]
+        slate: Slate = GuardedSlate(actions, belief, order, exploring, guards, sent.top_n)
+    else:
+        slate = OpenSlate(belief, order, exploring.fold)
+    if not _agrees(decision, slate):
+        raise NotExact(WhyNot.DIFFERS)
+    return slate
 
 
 def plain(decision: Decision, guards: Sequence[GuardConfig]) -> Floats | None:
@@ -59,27 +96,35 @@ def plain(decision: Decision, guards: Sequence[GuardConfig]) -> Floats | None:
     law, state, p = decision.law, decision.guard_state, np.array(decision.propensities)
     if guards or law is None or law.shape != "pmf" or decision.predicted is not None or "cap" not in state:
         return None
+    if state.get("new_actions"):
+        return None
     alike = bool((p == p[0]).all())
     return p if p.min() > 0 and (alike or (state["cap"] == 1 and state["floor"] == 0)) else None
 
 
-def _slate(decision: Decision, law: Law, guards: Sequence[GuardConfig]) -> Slate | None:
-    exploring = exploring_of(decision)
-    if exploring is None or law.guards != fingerprint(guards):
-        return None
-    sent = _sent(decision.request)
-    belief = belief_of(law, decision.predicted)
-    place = {action.id: i for i, action in enumerate(sent.actions)}
-    order = np.array([place[name] for name in decision.actions])
-    if not guards:
-        return OpenSlate(belief, order, exploring.fold)
-    by_id = {action.id: action for action in sent.actions}
-    return GuardedSlate([by_id[name] for name in decision.actions], belief, order, exploring, guards, sent.top_n)
+def _of_served(
+    decision: Decision, guards: Sequence[GuardConfig], served: Sequence[int], most_states: int
+) -> list[float]:
+    if not most_states:
+        raise NotExact(WhyNot.LEFT_OUT)
+    p = plain(decision, guards)
+    if p is not None:
+        slate_of(decision, guards)
+        found = [probability for slot, arm in enumerate(served) if (probability := race(p, arm, slot)) is not None]
+        if len(found) == len(served):
+            return found
+    filled = all_marginals(decision, guards, most_states)
+    return [float(filled[slot, arm]) for slot, arm in enumerate(served)]
 
 
-def _agrees(decision: Decision, slate: Slate, served: Sequence[int]) -> bool:
+def _served(decision: Decision) -> list[int]:
+    places = {name: i for i, name in enumerate(decision.actions)}
+    return [places[slot.action] for slot in decision.ranking]
+
+
+def _agrees(decision: Decision, slate: Slate) -> bool:
     """Say whether the slate gives the logged first distribution, and each slot its logged propensity."""
-    explored = 0
+    served, explored = _served(decision), 0
     for slot, arm in enumerate(served):
         step = slate.step(served[:slot], explored)
         if step is None or arm not in step.among:

@@ -92,7 +92,7 @@ class GuardedSlate:
         plan = start(self._belief, among, self._order)
         forced_by = self._forced_by(slot, explored)
         if forced_by:
-            return Step(among, _forced(plan, forced_by), acted)
+            return Step(among, _forced(folded(plan, self._exploring.references), forced_by), acted)
         plan = folded(plan, self._exploring.fold)
         if slot == 0 and self._exposure and not self._exploring.steered:
             exposed = self._exposed(plan, among)
@@ -120,7 +120,7 @@ class GuardedSlate:
         return np.flatnonzero(free), kept
 
     def _forced_by(self, slot: int, explored: int) -> str | None:
-        if self._exploring.steered:
+        if self._exploring.switched:
             return None
         if slot < self._head:
             return "protected_head"

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from bandit.compiled import compiled
-from bandit.exploration import Guard, Plan
+from bandit.exploration import Guard, Plan, Terms, fold, references
 from bandit.exploration.plan import Floats, Marks
 from bandit.policies.base import Arms, Belief
 
@@ -37,20 +37,33 @@ class Step(msgspec.Struct, frozen=True):
             return plan
         q, greedy = np.zeros(len(order)), np.zeros(len(order), np.bool_)
         q[self.among], greedy[self.among] = plan.q, plan.greedy
-        return Plan(q, greedy, int(order.argmin()), plan.reason, plan.trace)
+        return Plan(q, greedy, int(self.among[plan.baseline]), plan.reason, plan.trace)
 
 
 class Exploring(msgspec.Struct, frozen=True):
     """How a slot explores: the fold over its distribution, and the cap and the floor that are in force.
 
-    `steered` says that the kill switch or a closed gate decides what is served; no ranking guard then serves something
-    else instead, except for a pin.
+    A slot that must not explore goes through `references` instead and serves what is greedy by then; `switched` says
+    that the kill switch decides, under which nothing explores. `steered` says that it does, or that the gate is shut:
+    no ranking guard then asks for other actions, except for a pin.
     """
 
     fold: Sequence[Guard]
+    references: Sequence[Guard] = ()
     cap: float = 1.0
     floor: float = 0.0
     steered: bool = False
+    switched: bool = False
+
+
+def exploring(terms: Terms, mean: Floats | None) -> Exploring:
+    """Return how slots explore whose guards are made of these terms; `mean` has shape (K,)."""
+    return Exploring(fold(terms, mean), references(terms, mean), terms.cap, terms.floor, steered=terms.shut)
+
+
+def switched(switch: Guard) -> Exploring:
+    """Return how slots explore under the kill switch: not at all."""
+    return Exploring((switch,), steered=True, switched=True)
 
 
 class OpenSlate:

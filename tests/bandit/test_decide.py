@@ -203,6 +203,13 @@ def test_a_policy_that_fails_falls_back_with_a_logged_propensity(kind: str, *, r
     assert math.fsum(d.propensities) == pytest.approx(1)
 
 
+def test_a_fallback_to_the_baseline_ranks_in_the_callers_order() -> None:
+    """Each slot goes to the caller's first choice of what is left, not to any."""
+    nothing_else = {"floor": 0.0, "cold_start": None}
+    d = ask(frame(instance=Broken(raises=True), fallback={"kind": "baseline"}, exploration=nothing_else), top_n=4)
+    assert [(slot.action, slot.propensity) for slot in d.ranking] == [(name, 1.0) for name in "dbca"]
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -128,7 +128,8 @@ def test_order_of_a_hand_checked_decision() -> None:
     assert plan.exploration == pytest.approx(0.1)
     assert plan.q.min() >= 0.01
     assert plan.trace == ("exploration.ceiling", "exploration.value_guard", "exploration.budget")
-    assert caps.state == {"ceiling": 0.3, "new_actions": 1.0, "cap": 0.1, "floor": 0.04, "allowance": 0.1}
+    ceilings = {"ceiling": 0.3, "new_actions": 1.0}
+    assert caps.state == {**ceilings, "max_loss": 0.05, "cap": 0.1, "floor": 0.04, "allowance": 0.1}
 
 
 def test_a_spent_budget_leaves_the_floor() -> None:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import every_ranking
 
-from bandit import decide as decide_module
 from bandit.decide import DecisionRequest, Frame, decide
 from bandit.policies.base import Draws, Gaussian, Index, Pmf
 from bandit.ranking.frequency import Frequency
 from bandit.ranking.guards import FrequencyCap
 from bandit.ranking.marginals import marginals
 from bandit.ranking.plackett_luce import race
-from bandit.ranking.replay import plain, slot_marginals
+from bandit.ranking.replay import all_marginals, plain, slot_marginals
 from bandit.ranking.steps import OpenSlate
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
@@ -210,32 +210,11 @@ def test_ips_on_slates_recovers_the_known_value() -> None:
 
 
 def brute_force(f: Frame, top_n: int) -> dict[tuple[str, ...], float]:
-    """Every slate's probability, by asking for every u on the way: decisions are forced through each branch."""
-    found: dict[tuple[str, ...], float] = {}
-    todo: list[list[int]] = [[]]
-    while todo:
-        path = todo.pop()
-        seen: list[np.ndarray] = []
-
-        def forced(q: np.ndarray, u: float, path=path, seen=seen) -> int:
-            seen.append(q)
-            return path[len(seen) - 1] if len(seen) <= len(path) else int(np.argmax(q))
-
-        original, decide_module.sample = decide_module.sample, forced
-        try:
-            d = ask(f, "same", top_n)
-        finally:
-            decide_module.sample = original
-        branch = [*path, *(int(np.argmax(q)) for q in seen[len(path) :])]
-        found[tuple(slot.action for slot in d.ranking)] = math.prod(
-            float(q[k]) for q, k in zip(seen, branch, strict=True)
-        )
-        for depth in range(len(path), len(seen)):
-            todo += [[*branch[:depth], k] for k in range(len(seen[depth])) if k != branch[depth] and seen[depth][k] > 0]
-    return found
+    """Every slate's probability, by the decision itself."""
+    return {tuple(d.served): probability for d, probability in every_ranking(lambda: ask(f, "same", top_n))}
 
 
-@pytest.mark.parametrize("shape", ["gaussian", "index", "pmf"])
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
     "guards", [[], ["diversity"], ["max_explored"], ["pin", "diversity", "quality_floor"], WITHOUT_HEAD, ALL]
 )
@@ -244,41 +223,27 @@ def test_marginals_are_the_sums_over_all_slates(shape: str, guards: list[str]) -
     f = frame(shape, guards, {"cap": 0.6, "floor": 0.1})
     slates = brute_force(f, 3)
     assert math.fsum(slates.values()) == pytest.approx(1)
-    d = logged(ask(f, "any"))
+    d = logged(ask(f, "same"))
     expected = [
         math.fsum(p for slate, p in slates.items() if slot < len(slate) and slate[slot] == entry.action)
         for slot, entry in enumerate(d.ranking)
     ]
-    assert slot_marginals(d, f.config.guards) == pytest.approx(expected, abs=1e-12)
+    assert slot_marginals(d, f.config.guards).probabilities == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("mode", ["greedy", "baseline"])
 def test_marginals_under_the_kill_switch(mode: str) -> None:
     """A served ranking that was certain has marginals of 1."""
     f = frame("gaussian", [], {"mode": mode})
-    assert slot_marginals(ask(f), ()) == [1.0, 1.0, 1.0]
-
-
-def test_marginals_are_left_out_where_they_are_not_known() -> None:
-    """Null where the guards have changed, the draws were not logged, too much can stand above, or history had a say."""
-    f = frame("gaussian", ["diversity"], {"cap": 0.6, "floor": 0.1})
-    d = ask(f)
-    assert slot_marginals(d, f.config.guards) is not None
-    assert slot_marginals(d, ()) is None
-    assert slot_marginals(d, f.config.guards, most_states=6) is None
-    assert slot_marginals(msgspec.structs.replace(d, law=None), f.config.guards) is None
-    assert slot_marginals(ask(frame("draws", [], {"cap": 0.6, "floor": 0.1})), ()) is None
-    guarded = ask(frame("gaussian", [], {"cap": 0.6, "floor": 0.1, "value_guard": {"max_loss": 0.1}}))
-    assert slot_marginals(guarded, ()) is None
-    changed = [slot if i else msgspec.structs.replace(slot, propensity=0.123) for i, slot in enumerate(d.ranking)]
-    assert slot_marginals(msgspec.structs.replace(d, ranking=changed), f.config.guards) is None
+    assert slot_marginals(ask(f), ()).probabilities == [1.0, 1.0, 1.0]
 
 
 def test_one_slot_needs_no_summing() -> None:
     """A ranking of one slot has its propensity as its marginal, whatever was logged."""
     d = ask(frame("draws", [], {"cap": 0.6, "floor": 0.1}), top_n=1)
     assert d.law is None
-    assert slot_marginals(d, ()) == [d.ranking[0].propensity]
+    assert slot_marginals(d, ()).probabilities == [d.ranking[0].propensity]
+    assert all_marginals(d, ()).tolist() == [d.propensities]
 
 
 def test_diversity_makes_plain_renormalisation_wrong() -> None:
@@ -303,7 +268,7 @@ def test_diversity_makes_plain_renormalisation_wrong() -> None:
 
     f = Frame("loop", b"s" * 32, config, Fixed(), "line@0")
     [d] = itertools.islice((d for i in range(99) if (d := ask(f, str(i), 2, actions=ACTIONS[:3])).served[1] == "b"), 1)
-    assert slot_marginals(d, config.guards) == pytest.approx([0.49, 0.98])
+    assert slot_marginals(d, config.guards).probabilities == pytest.approx([0.49, 0.98])
 
 
 def test_plain_renormalisation_is_a_race() -> None:
@@ -338,7 +303,7 @@ def test_plain_rankings_are_told_for_any_size() -> None:
     """Without cap and floor the export's race agrees with the visit of all states; with a cap there is no race."""
     f = frame("pmf", [], {"cap": 1.0, "floor": 0.0})
     d = ask(f, top_n=4)
-    raced = slot_marginals(d, ())
+    raced = slot_marginals(d, ()).probabilities
     order = np.array([NAMES.index(name) for name in d.actions])
     p = Pmf((order + 1) / 21.0)
     visited = marginals(OpenSlate(p, order, ()), 6, 4)

@@ -141,11 +141,17 @@ def test_the_export_has_a_rankings_probabilities(store: Store, tmp_path: Path) -
         assert row["pscore"] == pytest.approx(1 / 24)
         assert row["pscore_cascade"] == pytest.approx([1 / 4, 1 / 12, 1 / 24])
         assert row["pscore_item_position"] == pytest.approx([1 / 4] * 3)
+        assert row["pscore_item_position_reason"] is None
+        export_loop(store, "loop", out, unsettled=True, marginals=False)
+        [row] = pl.read_parquet(out).to_dicts()
+        assert row["pscore_item_position"] is None
+        assert row["pscore_item_position_reason"] == "left out: marginals were not asked for"
         await put(service, {"kind": "pin", "slot": 0, "action": "a"})
         await decide(service, "abcd", top_n=2)
         export_loop(store, "loop", out, unsettled=True)
         rows = pl.read_parquet(out).to_dicts()
         assert rows[0]["pscore_item_position"] is None
+        assert rows[0]["pscore_item_position_reason"] == "guards changed since"
         assert rows[1]["pscore_item_position"] == pytest.approx([1, 1 / 3])
 
     run(scenario, store)

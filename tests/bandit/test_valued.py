@@ -9,20 +9,20 @@ from scipy.optimize import minimize
 
 from bandit.policies.base import Ruled
 from bandit.policies.catalogue import policy_config, policy_type
-from bandit.policies.greedy import mixed
-from bandit.policies.regcb import optimistic, survivors
+from bandit.policies.greedy import Mixed
+from bandit.policies.regcb import Optimistic, Survivors
 from bandit.policies.situation import Situation
-from bandit.policies.softmax import boltzmann
-from bandit.policies.squarecb import inverse_gap
+from bandit.policies.softmax import Boltzmann
+from bandit.policies.squarecb import InverseGap
 from store.records import Action
 
 MEAN, DEVIATION = np.array([0.5, 0.2, 0.5, 0.4]), np.array([0.1, 0.5, 0.1, 0.01])
 RULES = {
-    "epsilon": lambda m, d: mixed(m, d, epsilon=0.1),
-    "softmax": lambda m, d: boltzmann(m, d, temperature=0.1),
-    "squarecb": lambda m, d: inverse_gap(m, d, gamma=10.0),
-    "elimination": lambda m, d: survivors(m, d, width=1.0),
-    "optimism": lambda m, d: optimistic(m, d, width=1.0),
+    "epsilon": Mixed(0.1),
+    "softmax": Boltzmann(0.1),
+    "squarecb": InverseGap(10.0),
+    "elimination": Survivors(1.0),
+    "optimism": Optimistic(1.0),
 }
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 ALONE = Situation({}, [Action("a")])
@@ -34,12 +34,12 @@ def make(**config: object):
 
 def test_epsilon_greedy_by_hand() -> None:
     """Epsilon 0.1 over four actions, two of them tied for the best: 0.025 each, and 0.9 shared by the two."""
-    assert_allclose(mixed(MEAN, DEVIATION, epsilon=0.1), [0.475, 0.025, 0.475, 0.025])
+    assert_allclose(Mixed(0.1)(MEAN, DEVIATION), [0.475, 0.025, 0.475, 0.025])
 
 
 def test_softmax_by_hand() -> None:
     """A gap of one temperature divides a probability by e."""
-    p = boltzmann(MEAN, DEVIATION, temperature=0.1)
+    p = Boltzmann(0.1)(MEAN, DEVIATION)
     assert_allclose(p[0] / p[3], np.e)
     assert_allclose(p[0] / p[1], np.e**3)
 
@@ -47,14 +47,14 @@ def test_softmax_by_hand() -> None:
 def test_squarecb_by_hand() -> None:
     """Gamma 10, gaps 0.3 and 0.1: 1/(4 + 3) and 1/(4 + 1), and the two best share the rest."""
     rest = 1 - 1 / 7 - 1 / 5
-    assert_allclose(inverse_gap(MEAN, DEVIATION, gamma=10.0), [rest / 2, 1 / 7, rest / 2, 1 / 5])
+    assert_allclose(InverseGap(10.0)(MEAN, DEVIATION), [rest / 2, 1 / 7, rest / 2, 1 / 5])
 
 
 def test_regcb_by_hand() -> None:
     """Bounds 0.4..0.6, -0.3..0.7, 0.4..0.6 and 0.39..0.41: all may be the best; the second is the most hopeful."""
-    assert_allclose(survivors(MEAN, DEVIATION, width=1.0), np.full(4, 0.25))
-    assert_allclose(survivors(MEAN, DEVIATION, width=0.1), [0.5, 0, 0.5, 0])
-    assert_allclose(optimistic(MEAN, DEVIATION, width=1.0), [0, 1, 0, 0])
+    assert_allclose(Survivors(1.0)(MEAN, DEVIATION), np.full(4, 0.25))
+    assert_allclose(Survivors(0.1)(MEAN, DEVIATION), [0.5, 0, 0.5, 0])
+    assert_allclose(Optimistic(1.0)(MEAN, DEVIATION), [0, 1, 0, 0])
 
 
 @each_rule
@@ -86,9 +86,9 @@ def test_schedules_follow_the_outcomes_that_were_learned() -> None:
     for policy in (shrinking, growing, constant):
         for _ in range(3):
             policy.learn(ALONE, 0, 1.0, 1.0)
-    assert shrinking.rule().keywords == {"epsilon": pytest.approx(0.1)}
-    assert growing.rule().keywords == {"gamma": pytest.approx(20.0)}
-    assert constant.rule().keywords == {"epsilon": 0.1}
+    assert shrinking.rule().epsilon == pytest.approx(0.1)
+    assert growing.rule().gamma == pytest.approx(20.0)
+    assert constant.rule() == Mixed(0.1)
 
 
 def test_a_policy_that_forgets_never_stops_exploring() -> None:
@@ -97,7 +97,7 @@ def test_a_policy_that_forgets_never_stops_exploring() -> None:
     policy = policy_type(config).create(policy_config(config), decay=0.9)
     for _ in range(500):
         policy.learn(ALONE, 0, 1.0, 1.0)
-    assert policy.rule().keywords == {"epsilon": pytest.approx(0.1 / 11)}
+    assert policy.rule().epsilon == pytest.approx(0.1 / 11)
 
 
 def test_regcb_bounds_are_the_extremes_of_the_confidence_set() -> None:
