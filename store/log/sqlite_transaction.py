@@ -168,6 +168,10 @@ class SqliteTransaction:
             (loop_id, c.line, loop_id, c.line, keep),
         )
 
+    def touch(self) -> None:
+        # Nobody reads this number; setting it writes the file's first page, changed or not.
+        self._sql("PRAGMA user_version = 0")
+
     def flush(self) -> None:
         """Write what was kept back, and the totals that this batch added up."""
         counts = [(loop_id, name, amount) for (loop_id, name), amount in self._counts.items() if amount]

@@ -144,6 +144,17 @@ def test_a_commit_that_fails_leaves_no_gap(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_touch_needs_the_disk(tmp_path: Path) -> None:
+    """A transaction that only touches the file fails where any other does, and is nothing otherwise."""
+    store = SqliteStore(tmp_path)
+    before = list(store._reader.iterdump())
+    with disk_refuses(), pytest.raises(NotStored, match="the disk refuses"):
+        write(store, [lambda tx: tx.touch()])
+    assert write(store, [lambda tx: tx.touch()]) == [None]
+    assert list(store._reader.iterdump()) == before
+    store.close()
+
+
 def test_another_writer_is_named_at_once(tmp_path: Path) -> None:
     """While another program holds the write lock nothing is stored and nobody waits, reads go on; later all works."""
     store = SqliteStore(tmp_path)
