@@ -62,6 +62,9 @@ class Transaction(Protocol):
     def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
         """Store a checkpoint and drop all but the newest `keep` of its line."""
 
+    def touch(self) -> None:
+        """Write what means nothing, so that the commit needs the disk as much as any other."""
+
 
 Operation: TypeAlias = Callable[[Transaction], T]
 """Something to do inside a transaction. A `HoneyguideError` that it raises before its first append is its own answer;

@@ -225,8 +225,8 @@ class Service:
         )
 
     async def check_writable(self) -> None:
-        """Return when an empty transaction has gone through; raises `NotStored` if it does not."""
-        await self._commit.submit(lambda tx: None)  # noqa: ARG005  # an operation that does nothing
+        """Return when something has been written and synced; raises `NotStored` if it cannot be."""
+        await self._commit.submit(lambda tx: tx.touch())
 
     def _find(self, name: str) -> LoopRuntime:
         runtime = self._loops.get(name)

@@ -109,6 +109,9 @@ class _MemoryTransaction:
         newest = sorted(unique.values(), key=lambda c: -c.position)
         self._state.checkpoints[checkpoint.loop, checkpoint.line] = newest[:keep]
 
+    def touch(self) -> None:
+        """There is no disk."""
+
 
 class MemoryStore:
     """The `Store` port in memory; a batch copies the whole state, so it is for small data."""

@@ -1,6 +1,7 @@
 """The embedded `Store`: one SQLite file, one writing connection, one reading connection.
 
-Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `commit` returns.
+Every batch is one transaction that is synced to disk (WAL, `synchronous=FULL`) before `commit` returns. One that cannot
+be written leaves no trace, neither in the file nor in what is remembered here, and the next one is tried anew.
 """
 
 import contextlib
@@ -43,15 +44,19 @@ class SqliteStore:
             if not read_only:
                 _prepare(path)
             self._writer = None if read_only else _connect(path)
+            if self._writer is not None:
+                # `begin` runs on the event loop, which must not wait; a second writer is a fault, not a habit.
+                self._writer.execute("PRAGMA busy_timeout = 0")
             self._reader = _connect(path)
             self._reader.execute("PRAGMA query_only = ON")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}): {_WAY_OUT}") from error
-        self._cursors = Cursors(self._reader)
+        self._cursors = self._durable = Cursors(self._reader)
 
     def begin(self, operations: Sequence[Operation[object]]) -> list[object]:
         if self._writer is None:
             raise NotStored("this store was opened to read only")
+        self._durable = self._cursors.copy()
         tx = SqliteTransaction(self._writer, self._cursors)
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -162,13 +167,29 @@ class SqliteStore:
 
     def _undone(self, error: BaseException) -> BaseException:
         """Roll the transaction back; returns what to raise."""
+        # By then SQLite may have rolled back itself, as it does when a COMMIT finds the disk full.
+        self._cursors = self._durable
         if self._writer is not None and self._writer.in_transaction:
-            self._writer.execute("ROLLBACK")
-            self._cursors = Cursors(self._writer)
+            # Should this fail too, the next BEGIN does, and comes by here again.
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
         if not isinstance(error, Exception):
             return error
-        return NotStored(f"nothing was written ({error!r}); send the request again")
+        return NotStored(f"nothing was written ({_reason(error)}); send the request again")
 
+
+def _reason(error: Exception) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return f"{error!r}: {_REASONS[code]}" if code in _REASONS else repr(error)
+
+
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "another program holds the write lock of the file",
+    sqlite3.SQLITE_FULL: "the disk has no room",
+    sqlite3.SQLITE_IOERR: "the disk refuses",
+    sqlite3.SQLITE_READONLY: "the file is read-only",
+}
+"""What a person can look for, by the primary code of SQLite's error."""
 
 _WAY_OUT = (
     "it was left as it is. Keep a copy of the folder, then restore a backup, "

@@ -4,6 +4,7 @@ Appends are kept back and written many rows to a statement. Each statement hands
 has to win it back from a busy event loop, which costs far more than the rows do.
 """
 
+import copy
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,6 +30,12 @@ class Cursors:
         self.next_outcome: dict[int, int] = dict(
             connection.execute("SELECT loop, max(position) + 1 FROM outcomes GROUP BY loop")
         )
+
+    def copy(self) -> "Cursors":
+        """Return a copy that stays as it is while a transaction moves this one on."""
+        new = copy.copy(self)
+        new.loop_ids, new.next_outcome = self.loop_ids.copy(), self.next_outcome.copy()
+        return new
 
 
 class SqliteTransaction:
@@ -181,6 +188,10 @@ class SqliteTransaction:
             " (SELECT position FROM checkpoints WHERE loop = ? AND line = ? ORDER BY position DESC LIMIT ?)",
             (loop_id, c.line, loop_id, c.line, keep),
         )
+
+    def touch(self) -> None:
+        # Nobody reads this number; setting it writes the file's first page, changed or not.
+        self._sql("PRAGMA user_version = 0")
 
     def flush(self) -> None:
         """Write what was kept back, and the totals that this batch added up."""

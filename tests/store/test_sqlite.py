@@ -1,6 +1,10 @@
 """What is particular to the embedded store: its file, its durability settings, and what it refuses to open."""
 
+import resource
 import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -109,6 +113,62 @@ def test_full_disk_stores_nothing_and_says_so(filled: Path) -> None:
     assert store.decision("a", "more 0") is None
     store._writer.execute("PRAGMA max_page_count = 1000000")
     assert len(write(store, many)) == 2000
+    store.close()
+
+
+@contextmanager
+def disk_refuses() -> Iterator[None]:
+    """No file of this process can be written to, not even within its present size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_commit_that_fails_leaves_no_gap(tmp_path: Path) -> None:
+    """What fails at the sync is forgotten whole: positions go on without a gap, a loop that was not made has no id."""
+    store = SqliteStore(tmp_path)
+    write(store, [lambda tx: tx.put_loop(loop("a")), lambda tx: tx.add_decision(decision("first"))])
+    for _ in range(3):
+        store.begin([lambda tx: tx.put_loop(loop("b")), lambda tx: tx.add_decision(decision("lost"))])
+        with disk_refuses(), pytest.raises(NotStored, match="the disk refuses"):
+            store.commit()
+    assert store.decision("a", "lost") is None
+    write(store, [lambda tx: tx.put_loop(loop("c"))])
+    write(store, [lambda tx: tx.add_decision(decision("other", loop="c"))])
+    assert store.decision("b", "other") is None
+    [stored] = write(store, [lambda tx: tx.add_decision(decision("next"))])
+    assert stored.position == 3
+    store.close()
+
+
+def test_a_touch_needs_the_disk(tmp_path: Path) -> None:
+    """A transaction that only touches the file fails where any other does, and is nothing otherwise."""
+    store = SqliteStore(tmp_path)
+    before = list(store._reader.iterdump())
+    with disk_refuses(), pytest.raises(NotStored, match="the disk refuses"):
+        write(store, [lambda tx: tx.touch()])
+    assert write(store, [lambda tx: tx.touch()]) == [None]
+    assert list(store._reader.iterdump()) == before
+    store.close()
+
+
+def test_another_writer_is_named_at_once(tmp_path: Path) -> None:
+    """While another program holds the write lock nothing is stored and nobody waits, reads go on; later all works."""
+    store = SqliteStore(tmp_path)
+    write(store, [lambda tx: tx.put_loop(loop("a"))])
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(NotStored, match="another program holds the write lock"):
+        write(store, [lambda tx: tx.add_decision(decision("d"))])
+    assert time.monotonic() - began < 1
+    assert store.decision("a", "d") is None
+    other.execute("ROLLBACK")
+    other.close()
+    assert write(store, [lambda tx: tx.add_decision(decision("d"))])[0].position == 1
     store.close()
 
 
