@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all that a new machine needs: Python >= 3.11, pip, git and make; strace for the tests.
+# `make demo` and `make test` are all that a new machine needs: Python >= 3.11, pip, git and make (`make test-deep`: strace too).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

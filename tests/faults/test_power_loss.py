@@ -13,6 +13,7 @@ from simulator.faults.tracing import Call, read_trace
 from store.errors import StoreUnusable
 from store.log.sqlite import SqliteStore
 
+pytestmark = pytest.mark.deep  # `make test` asks for Python, pip, git and make alone; these need strace
 SEED = 20260402
 HONEST = ("-m", "bandit.cli.main")
 
@@ -56,25 +57,21 @@ class Run:
         return found
 
 
-@pytest.mark.parametrize(("seconds", "cuts"), [(0.7, 10), pytest.param(5, 60, marks=pytest.mark.deep)])
-def test_acknowledged_events_survive_power_loss(tmp_path: Path, seconds: float, cuts: int) -> None:
+def test_acknowledged_events_survive_power_loss(tmp_path: Path) -> None:
     """Wherever the power fails, what was answered before is there once; nothing is answered before it is synced."""
-    run = Run(tmp_path, HONEST, seconds)
+    run = Run(tmp_path, HONEST, 5)
     # The trace shows every answer that the callers heard, so that none escapes the check.
     told = {(answer.what, answer.decision_id) for answer in run.answers}
     assert told == {
         *(("decision", decision_id) for _, decision_id in run.notes.served),
         *(("reward", decision_id) for _, decision_id in run.notes.rewarded),
     }
-    assert len(told) > 50 * seconds
+    assert len(told) > 250
     assert not run.notes.refusals
-    run.check_nothing_lost(cuts)
+    run.check_nothing_lost(60)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["unsynced", pytest.param("lazy", marks=pytest.mark.deep), pytest.param("hasty", marks=pytest.mark.deep)],
-)
+@pytest.mark.parametrize("fault", ["unsynced", "lazy", "hasty"])
 def test_a_missing_sync_is_seen(tmp_path: Path, fault: str) -> None:
     """A server with `synchronous` OFF or NORMAL, or one that answers before the sync, fails both checks."""
     run = Run(tmp_path, (CARELESS, fault), 0.5)
@@ -82,7 +79,6 @@ def test_a_missing_sync_is_seen(tmp_path: Path, fault: str) -> None:
     assert any(run.lost(number, cut) for number, cut in enumerate(run.cuts(10)))
 
 
-@pytest.mark.deep
 def test_a_sync_that_fails_is_no_answer(tmp_path: Path) -> None:
     """Where the disk fails thirty syncs (EIO), what is not safe is answered 503, and what is acknowledged is safe."""
     run = Run(tmp_path, HONEST, 3, "-e", "inject=fdatasync:error=EIO:when=40..69")
