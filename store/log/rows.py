@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from store.records import Checkpoint, Decision, Law, LoopRecord, Outcome, Reward, Slot
+from store.records import AuditRecord, Checkpoint, Decision, Law, LoopRecord, Odds, Outcome, Reward, Slot
 
 Row = tuple[Any, ...]
 
@@ -30,6 +30,7 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     withheld: list[str] = []
     short: str | None = None
     law: Law | None = None
+    odds: list[Odds] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -53,6 +54,7 @@ def decision_row(loop_id: int, d: Decision) -> Row:
         d.withheld,
         d.short,
         d.law,
+        d.odds,
     )
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
@@ -101,6 +103,7 @@ def decision(loop: str, row: Row) -> Decision:
         withheld=a.withheld,
         short=a.short,
         law=a.law,
+        odds=a.odds,
         position=position,
     )
 
@@ -154,3 +157,9 @@ def checkpoint(loop: str, row: Row) -> Checkpoint:
         fingerprint=fingerprint,
         at=at,
     )
+
+
+def audit(row: Row) -> AuditRecord:
+    """Read an audit from `name, position, state, at`."""
+    loop, position, state, at = row
+    return AuditRecord(loop=loop, position=position, state=state, at=at)

@@ -4,7 +4,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light"})
+MIGRATION_NAMES = frozenset({"first_light", "standing_audit"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -16,6 +16,15 @@ def first_light(db: Database) -> None:
     """Loops, the decision log, the reward ledger, the outcome log, checkpoints and running totals."""
     for statement in _FIRST_LIGHT.split(";"):
         db.execute(statement)
+
+
+@migrations()
+def standing_audit(db: Database) -> None:
+    """Each loop's propensity audit, as far as it has come."""
+    db.execute(
+        "CREATE TABLE audits (loop INTEGER PRIMARY KEY, position INTEGER NOT NULL, state BLOB NOT NULL,"
+        " at INTEGER NOT NULL) STRICT"
+    )
 
 
 _FIRST_LIGHT = """

@@ -12,7 +12,7 @@ import msgspec
 
 from store.log import rows
 from store.log.rows import Row
-from store.records import Checkpoint, Decision, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Decision, LoopRecord, Outcome, Reward
 
 _MOST_ROWS = 64
 """Rows to a statement: few enough that the statement of each length stays prepared."""
@@ -159,6 +159,12 @@ class SqliteTransaction:
             "DELETE FROM checkpoints WHERE loop = ? AND line = ? AND position NOT IN"
             " (SELECT position FROM checkpoints WHERE loop = ? AND line = ? ORDER BY position DESC LIMIT ?)",
             (loop_id, c.line, loop_id, c.line, keep),
+        )
+
+    def save_audit(self, audit: AuditRecord) -> None:
+        self._sql(
+            "INSERT OR REPLACE INTO audits VALUES (?, ?, ?, ?)",
+            (self._ids[audit.loop], audit.position, audit.state, audit.at),
         )
 
     def flush(self) -> None:
