@@ -130,6 +130,7 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         short=_short(request, pool, slate, placed) if len(slots) < request.top_n else None,
         law=law_of(belief, frame.config.guards, len(slots), caps.terms) if len(slots) > 1 else None,
         deferred=request.deferred,
+        odds=[step.plan.odds for step in steps[1:]],
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
 
 T = TypeVar("T")
 
@@ -65,6 +65,9 @@ class Transaction(Protocol):
     def touch(self) -> None:
         """Write what means nothing, so that the commit needs the disk as much as any other."""
 
+    def save_audit(self, audit: AuditRecord) -> None:
+        """Store how far a loop's propensity audit has come, in place of the one before."""
+
 
 Operation: TypeAlias = Callable[[Transaction], T]
 """Something to do inside a transaction. A `HoneyguideError` that it raises before its first append is its own answer;
@@ -105,6 +108,9 @@ class Store(Protocol):
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         """Return decisions with `since <= at < until` and position > `after`, in log order, as settled so far."""
 
+    def decisions(self, *, after: int, limit: int) -> list[Decision]:
+        """Return the decisions of all loops with position > `after`, in log order."""
+
     def first_open(self, loop: str) -> int | None:
         """Return the position of the oldest decision without an outcome, or None."""
 
@@ -125,6 +131,9 @@ class Store(Protocol):
 
     def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
         """Yield the line's checkpoints, newest first."""
+
+    def audits(self) -> list[AuditRecord]:
+        """Return the stored audit of each loop that has one, by the loop's name."""
 
     def close(self) -> None:
         """Release files and connections."""

@@ -54,6 +54,18 @@ class Slot(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class Odds(msgspec.Struct, frozen=True, array_like=True):
+    """What can be said of a slot's draw without its whole distribution, fixed before the draw.
+
+    `supported` actions had a probability above 0, `least` is the smallest of these, and `exploration` the probability
+    that the slot is not the greedy action.
+    """
+
+    supported: int
+    least: float
+    exploration: float
+
+
 class Law(msgspec.Struct, frozen=True, array_like=True):
     """What the slots of a ranking were computed from, beside what the decision says anyway.
 
@@ -77,7 +89,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     that acted, `guard_state` holds the numbers that they acted on. `withheld` are the ids that what was served before
     kept from being eligible, `short` says why a ranking has fewer slots than were asked for. `law` is what a ranking of
     several slots was computed from, None where it is not known. A `deferred` one is never learned unless it is
-    activated before its window closes.
+    activated before its window closes. `odds` are those of the slots below the first, empty where they are not known.
     """
 
     loop: str
@@ -101,6 +113,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     short: str | None = None
     law: Law | None = None
     deferred: bool = False
+    odds: list[Odds] = []
 
     def __post_init__(self) -> None:
         check_id("decision_id", self.decision_id)
@@ -238,6 +251,15 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes
     digest: str
     fingerprint: str
+    at: int
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a loop's propensity audit, which contains its decisions through `position` of the decision log."""
+
+    loop: str
+    position: int
+    state: bytes
     at: int
 
 

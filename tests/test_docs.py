@@ -36,6 +36,7 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 VARYING = {"action", "propensity", "slate_propensity", "model_version", "at", "due", "occurred_at", "received_at"}
+VARYING |= {"observed", "expected", "bound", "e_value", "alarm_at"}
 """What chance or the clock decides in the answers that the tutorial shows."""
 STRICT = """set -euo pipefail
 if command -v curl >/dev/null; then curl() { command curl --fail-with-body --noproxy '*' "$@"; }

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.compiled import compiled
+from store.records import Odds
 
 Floats: TypeAlias = NDArray[np.float64]
 Marks: TypeAlias = NDArray[np.bool_]
@@ -34,6 +35,12 @@ class Plan(msgspec.Struct, frozen=True):
         """The probability off the greedy actions."""
         return float(off(self.q, self.greedy))
 
+    @property
+    def odds(self) -> Odds:
+        """What the audit needs of the draw when the distribution itself is not logged."""
+        supported, least = _support(self.q)
+        return Odds(supported, least, self.exploration)
+
     def own(self, values: Floats) -> Floats:
         """Return those of the decision's values, one per eligible action, that belong to this slot's actions."""
         return values if self.left is None else values[self.left]
@@ -54,3 +61,13 @@ def off(q: Floats, greedy: Marks) -> float:
         if not greedy[k]:
             total += q[k]
     return total
+
+
+@compiled
+def _support(q: Floats) -> tuple[int, float]:
+    """Return how many probabilities are above 0, and the smallest of these."""
+    supported, least = 0, 1.0
+    for k in range(len(q)):
+        if q[k] > 0:
+            supported, least = supported + 1, min(least, q[k])
+    return supported, least

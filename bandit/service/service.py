@@ -13,6 +13,7 @@ import msgspec
 from bandit.decide import DecisionRequest, decide
 from bandit.learn.checkpoints import line_name
 from bandit.service import views
+from bandit.service.auditing import Auditor
 from bandit.service.runtime import LoopRuntime
 from bandit.settings import LoopConfig
 from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound
@@ -60,6 +61,7 @@ class Service:
         self._make_id = make_id or time_ordered_ids(clock)
         self._make_secret = make_secret
         self._commit = GroupCommit(store)
+        self._auditor = Auditor(store, self._commit, clock)
         self._loops: dict[str, LoopRuntime] = {}
         self._changing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -71,7 +73,11 @@ class Service:
         await self._expire()
         for runtime in self._loops.values():
             await runtime.wait_learned(self._store.log_position(runtime.name), timeout_s=3600)
-        self._tasks = [asyncio.create_task(self._tick(), name="expire")]
+        self._auditor.open()
+        self._tasks = [
+            asyncio.create_task(self._tick(), name="expire"),
+            asyncio.create_task(self._auditor.run(), name="audit"),
+        ]
 
     async def close(self) -> None:
         """Store every loop's state and stop."""
@@ -80,6 +86,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for runtime in self._loops.values():
             await runtime.close()
+        await self._auditor.close()
         await self._commit.close()
 
     async def put_loop(self, name: str, config: LoopConfig, if_match: int | None) -> tuple[views.LoopView, bool]:
@@ -222,6 +229,7 @@ class Service:
             exploration=views.exploration_view(
                 runtime.config.exploration, counts, runtime.history, runtime.learner.settled, self._clock()
             ),
+            audit=self._auditor.view(name),
         )
 
     async def check_writable(self) -> None:

@@ -10,6 +10,8 @@ import msgspec
 from bandit.decide import MAX_TOP_N
 from bandit.exploration import ExplorationConfig, History
 from bandit.settings import LoopConfig
+from store.drift.findings import Finding
+from store.drift.propensity_audit import PropensityAudit
 from store.errors import InvalidInput
 from store.records import SECOND, Counts, Decision, Outcome, Reward, Slot
 
@@ -225,6 +227,37 @@ class ExplorationView(msgspec.Struct, frozen=True):
     budget: BudgetView | None
 
 
+class AlarmView(msgspec.Struct, frozen=True):
+    """A test that alarmed, and when it was noticed: the position and time of the newest decision audited then."""
+
+    test: str
+    slot: int
+    action: str | None
+    position: int
+    at: str
+    e_value: float
+    message: str
+
+
+class AuditView(msgspec.Struct, frozen=True):
+    """Do choices agree with their logged propensities? `alarms` is empty where nothing speaks against it.
+
+    Audited are `decisions` behind position `since` of the decision log, through `position`; `forced` of them had one
+    possible choice. `unknown_slots` are slots below the first whose odds are not logged. `tests` are those with the
+    most evidence, at most three of each kind. `error` says why the audit does not go on.
+    """
+
+    alpha: float
+    decisions: int
+    forced: int
+    unknown_slots: int
+    since: int
+    position: int
+    tests: list[Finding]
+    alarms: list[AlarmView]
+    error: str | None
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """Is the loop learning? `learned_through` follows `log_position`, the newest outcome on disk."""
 
@@ -241,6 +274,7 @@ class StatusView(msgspec.Struct, frozen=True):
     learning_error: str | None
     fallbacks: int
     exploration: ExplorationView
+    audit: AuditView
 
 
 def decision_answer(decision: Decision) -> DecisionAnswer:
@@ -319,6 +353,23 @@ def exploration_view(
         value_guard=_value_guard_view(config, history),
         conservative=_conservative_view(history),
         budget=_budget_view(history, now),
+    )
+
+
+def audit_view(audit: PropensityAudit, error: str | None) -> AuditView:
+    """Return how a loop's propensity audit stands."""
+    return AuditView(
+        alpha=audit.alpha,
+        decisions=audit.decisions,
+        forced=audit.forced,
+        unknown_slots=audit.unknown_slots,
+        since=audit.since,
+        position=audit.position,
+        tests=audit.view(),
+        alarms=[
+            AlarmView(a.test, a.slot, a.action, a.position, instant(a.at), a.e_value, a.message) for a in audit.alarms
+        ],
+        error=error,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from store.errors import HoneyguideError, NotStored
 from store.ports import Operation
-from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
 
 Key = tuple[str, str]
 
@@ -25,11 +25,12 @@ class _State:
         self.outcomes: dict[str, list[tuple[Outcome, Decision]]] = defaultdict(list)
         self.activated: dict[Key, int] = {}
         self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
+        self.audits: dict[str, AuditRecord] = {}
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
-        for name in ("loops", "decisions", "log", "open", "rewards", "activated"):
+        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits"):
             setattr(new, name, getattr(self, name).copy())
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
@@ -112,6 +113,9 @@ class _MemoryTransaction:
     def touch(self) -> None:
         """There is no disk."""
 
+    def save_audit(self, audit: AuditRecord) -> None:
+        self._state.audits[audit.loop] = audit
+
 
 class MemoryStore:
     """The `Store` port in memory; a batch copies the whole state, so it is for small data."""
@@ -150,6 +154,9 @@ class MemoryStore:
         latest = {o.decision_id: o for o, _ in self._state.outcomes[loop]}
         return [Logged(d, latest.get(d.decision_id)) for d in rows[:limit]]
 
+    def decisions(self, *, after: int, limit: int) -> list[Decision]:
+        return self._state.log[after : after + limit]
+
     def first_open(self, loop: str) -> int | None:
         return min((position for _, position, d in self._state.open if d.loop == loop), default=None)
 
@@ -172,6 +179,9 @@ class MemoryStore:
 
     def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
         yield from self._state.checkpoints[loop, line]
+
+    def audits(self) -> list[AuditRecord]:
+        return [self._state.audits[name] for name in sorted(self._state.audits)]
 
     def close(self) -> None:
         """Nothing is held."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from store.records import Cell, Checkpoint, Decision, Example, Law, LoopRecord, Outcome, Reward, Slot
+from store.records import AuditRecord, Cell, Checkpoint, Decision, Example, Law, LoopRecord, Odds, Outcome, Reward, Slot
 
 Row = tuple[Any, ...]
 
@@ -33,6 +33,7 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     short: str | None = None
     law: Law | None = None
     deferred: bool = False
+    odds: list[Odds] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -58,6 +59,7 @@ def decision_row(loop_id: int, d: Decision) -> Row:
         d.short,
         d.law,
         d.deferred,
+        d.odds,
     )
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
@@ -108,6 +110,7 @@ def decision(loop: str, row: Row) -> Decision:
         short=a.short,
         law=a.law,
         deferred=a.deferred,
+        odds=a.odds,
         position=position,
     )
 
@@ -174,3 +177,9 @@ def checkpoint(loop: str, row: Row) -> Checkpoint:
         fingerprint=fingerprint,
         at=at,
     )
+
+
+def audit(row: Row) -> AuditRecord:
+    """Read an audit from `name, position, state, at`."""
+    loop, position, state, at = row
+    return AuditRecord(loop=loop, position=position, state=state, at=at)

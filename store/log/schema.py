@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -48,6 +48,16 @@ UPDATE outcomes SET revises = (
 UPDATE outcomes SET root = (SELECT min(p.position) FROM outcomes p WHERE p.decision = outcomes.decision)
 WHERE kind = 'corrected'
 """
+
+
+@migrations()
+def standing_audit(db: Database) -> None:
+    """Each loop's propensity audit, as far as it has come."""
+    db.execute(
+        "CREATE TABLE audits (loop INTEGER PRIMARY KEY, position INTEGER NOT NULL, state BLOB NOT NULL,"
+        " at INTEGER NOT NULL) STRICT"
+    )
+
 
 _FIRST_LIGHT = """
 CREATE TABLE loops (

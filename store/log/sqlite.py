@@ -18,7 +18,7 @@ from store.log import rows
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
 from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
-from store.records import Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
 
 FILE_NAME = "honeyguide.db"
 _MAGIC = b"SQLite format 3\x00"
@@ -117,6 +117,11 @@ class SqliteStore:
             found.append(Logged(decision, settled))
         return found
 
+    def decisions(self, *, after: int, limit: int) -> list[Decision]:
+        names = {loop_id: name for name, loop_id in self._cursors.loop_ids.items()}
+        query = f"SELECT d.loop, {rows.DECISION} FROM decisions d WHERE d.position > ? ORDER BY d.position LIMIT ?"
+        return [rows.decision(names[loop], row) for loop, *row in self._reader.execute(query, (after, limit))]
+
     def first_open(self, loop: str) -> int | None:
         query = "SELECT min(position) FROM open_decisions WHERE loop = ?"
         position: int | None = self._query(loop, query).fetchone()[0]
@@ -155,6 +160,10 @@ class SqliteStore:
         )
         for row in self._query(loop, query, line):
             yield rows.checkpoint(loop, row)
+
+    def audits(self) -> list[AuditRecord]:
+        query = "SELECT l.name, a.position, a.state, a.at FROM audits a JOIN loops l ON l.id = a.loop ORDER BY l.name"
+        return [rows.audit(row) for row in self._reader.execute(query)]
 
     def close(self) -> None:
         self._reader.close()

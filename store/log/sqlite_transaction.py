@@ -13,7 +13,7 @@ import msgspec
 
 from store.log import rows
 from store.log.rows import Row
-from store.records import Checkpoint, Decision, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Decision, LoopRecord, Outcome, Reward
 
 _MOST_ROWS = 64
 """Rows to a statement: few enough that the statement of each length stays prepared."""
@@ -192,6 +192,12 @@ class SqliteTransaction:
     def touch(self) -> None:
         # Nobody reads this number; setting it writes the file's first page, changed or not.
         self._sql("PRAGMA user_version = 0")
+
+    def save_audit(self, audit: AuditRecord) -> None:
+        self._sql(
+            "INSERT OR REPLACE INTO audits VALUES (?, ?, ?, ?)",
+            (self._ids[audit.loop], audit.position, audit.state, audit.at),
+        )
 
     def flush(self) -> None:
         """Write what was kept back, and the totals that this batch added up."""

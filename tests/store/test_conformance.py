@@ -8,7 +8,7 @@ from support import decision, loop
 
 from store.errors import Conflict, NotStored
 from store.ports import Store, write
-from store.records import Cell, Checkpoint, Counts, Outcome, Reward
+from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Reward
 
 
 def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
@@ -28,7 +28,12 @@ def checkpoint(position: int, line: str = "l") -> Checkpoint:
 def test_decision_comes_back_as_it_went_in(store: Store) -> None:
     """A decision is stored to the last bit and gets the next position."""
     awkward = msgspec.structs.replace(
-        decision(), propensities=[0.1, 0.2, math.nextafter(0.7, 1)], trace=["t"], fallback="f", predicted=None
+        decision(),
+        propensities=[0.1, 0.2, math.nextafter(0.7, 1)],
+        trace=["t"],
+        fallback="f",
+        predicted=None,
+        odds=[Odds(3, 5e-324, 0.1)],
     )
     [stored] = write(store, [lambda tx: tx.add_decision(awkward)])
     assert stored == msgspec.structs.replace(awkward, position=1)
@@ -214,3 +219,22 @@ def test_log_is_read_in_order_by_time_and_position(store: Store) -> None:
         ("3", "rewarded"),
     ]
     assert [r.decision.decision_id for r in store.logged("a", since=0, until=9, after=2, limit=2)] == ["2", "3"]
+
+
+def test_the_decision_log_is_read_over_all_loops(store: Store) -> None:
+    """`decisions` gives every loop's decisions behind a position, in log order."""
+    assert store.decisions(after=0, limit=9) == []
+    for i, name in enumerate("abba"):
+        write(store, [lambda tx, i=i, name=name: tx.add_decision(decision(str(i), loop=name, at=9 - i))])
+    assert [(d.loop, d.position) for d in store.decisions(after=1, limit=2)] == [("b", 2), ("b", 3)]
+    assert store.decisions(after=3, limit=9) == [store.decision("a", "3")]
+    assert store.decisions(after=4, limit=9) == []
+
+
+def test_audits_are_replaced_by_loop(store: Store) -> None:
+    """A loop has one stored audit, the newest; loops without one are left out."""
+    assert store.audits() == []
+    for name, position in (("b", 3), ("a", 5), ("b", 8)):
+        record = AuditRecord(loop=name, position=position, state=bytes([position]), at=position)
+        write(store, [lambda tx, record=record: tx.save_audit(record)])
+    assert [(r.loop, r.position, r.state, r.at) for r in store.audits()] == [("a", 5, b"\x05", 5), ("b", 8, b"\x08", 8)]

@@ -1,0 +1,1 @@
+"""Monitors of what is logged: do the draws agree with their logged probabilities?"""
