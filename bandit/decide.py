@@ -18,7 +18,7 @@ from bandit.policies.base import Arms, Belief, Floats, Pmf, Policy
 from bandit.policies.plain import Ordered
 from bandit.policies.situation import Situation
 from bandit.ranking.eligibility import EXCLUDE, Pool, narrow, told
-from bandit.ranking.frequency import Frequency
+from bandit.ranking.frequency import Served
 from bandit.ranking.logged import law_of
 from bandit.ranking.slate import GuardedSlate, Slate
 from bandit.ranking.steps import Exploring, OpenSlate, Step, exploring, switched
@@ -70,7 +70,7 @@ class Frame(msgspec.Struct, frozen=True):
     """What a loop brings to a decision, frozen before sampling.
 
     `learned` is the number of settled decisions in the policy's state, `past` what the loop's guards know of its
-    history, and `frequency` what its frequency caps remember.
+    history, `frequency` what its frequency caps remember, and `revision` numbers its config.
     """
 
     loop: str
@@ -80,7 +80,8 @@ class Frame(msgspec.Struct, frozen=True):
     model_version: str
     learned: int = 0
     past: Past = _NO_PAST
-    frequency: Frequency | None = None
+    frequency: Served | None = None
+    revision: int = 0
 
 
 def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: str, at: int) -> Decision:
@@ -128,9 +129,10 @@ def decide(frame: Frame, request: DecisionRequest, body: bytes, *, decision_id: 
         guard_state=settled(caps.state, frame.config.exploration, plan, belief.mean),
         withheld=pool.withheld,
         short=_short(request, pool, slate, placed) if len(slots) < request.top_n else None,
-        law=law_of(belief, frame.config.guards, len(slots), caps.terms) if len(slots) > 1 else None,
+        law=law_of(belief, frame.config.guards, len(slots), caps.terms) if _has_law(slots, caps) else None,
         deferred=request.deferred,
         odds=[step.plan.odds for step in steps[1:]],
+        revision=frame.revision,
     )
 
 
@@ -249,6 +251,11 @@ def _short(request: DecisionRequest, pool: Pool, slate: Slate, placed: Sequence[
     removed = {**pool.removed, **slate.left_out(placed)}
     because = f"; {told(removed)}" if removed else ""
     return f"{len(placed)} of {request.top_n} slots are filled: the request has {len(request.actions)} actions{because}"
+
+
+def _has_law(slots: list[Slot], caps: Limits) -> bool:
+    """Say whether the first slot's distribution and the guard state leave something to be told."""
+    return len(slots) > 1 or bool(caps.terms and caps.terms.under and caps.terms.under.new.any())
 
 
 def _fallback(kind: str, order: Arms) -> Belief:

@@ -57,7 +57,7 @@ class Transaction(Protocol):
         """Add to the loop's counts, by field name of `Counts`."""
 
     def put_loop(self, record: LoopRecord) -> None:
-        """Create or replace a loop."""
+        """Create or replace a loop; its config stays known by its revision."""
 
     def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
         """Store a checkpoint and drop all but the newest `keep` of its line."""
@@ -92,6 +92,9 @@ class Store(Protocol):
 
     def loops(self) -> list[LoopRecord]:
         """Return all loops by name."""
+
+    def configs(self, loop: str) -> list[LoopRecord]:
+        """Return every config that the loop has had, oldest first."""
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         """Return the decision, or None."""

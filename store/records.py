@@ -90,6 +90,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     kept from being eligible, `short` says why a ranking has fewer slots than were asked for. `law` is what a ranking of
     several slots was computed from, None where it is not known. A `deferred` one is never learned unless it is
     activated before its window closes. `odds` are those of the slots below the first, empty where they are not known.
+    `revision` is that of the loop's config, 0 where it is not known.
     """
 
     loop: str
@@ -114,6 +115,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     law: Law | None = None
     deferred: bool = False
     odds: list[Odds] = []
+    revision: int = 0
 
     def __post_init__(self) -> None:
         check_id("decision_id", self.decision_id)

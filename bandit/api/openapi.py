@@ -72,6 +72,7 @@ OPERATIONS = (
         f"{_LOOP}/decisions/{{decision_id}}",
         routes.get_decision,
         {200: views.DecisionView},
+        query={"verify": {"type": "boolean"}},
         problems=(404, 422),
     ),
     Operation(

@@ -42,9 +42,10 @@ async def post_reward(request: Request) -> Response:
 
 
 async def get_decision(request: Request) -> Response:
-    """Explain a decision."""
-    _allow(request, ())
-    return answer(200, _service(request).decision(request.path_params["loop"], request.path_params["decision_id"]))
+    """Explain a decision; with `verify` it is made again from what was logged, and compared."""
+    _allow(request, ("verify",))
+    loop, decision_id = request.path_params["loop"], request.path_params["decision_id"]
+    return answer(200, await _service(request).decision(loop, decision_id, verify=_flag(request, "verify")))
 
 
 async def post_activation(request: Request) -> Response:
@@ -116,6 +117,13 @@ def _allow(request: Request, known: tuple[str, ...]) -> None:
     unknown = sorted(set(request.query_params) - set(known))
     if unknown:
         raise InvalidInput(f"unknown query parameter {unknown[0]!r}; this route takes: {', '.join(known) or 'none'}")
+
+
+def _flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false")
+    if text not in {"true", "false"}:
+        raise InvalidInput(f"{name} is {text!r}; it must be true or false")
+    return text == "true"
 
 
 def _number(request: Request, name: str, low: float, high: float) -> float:

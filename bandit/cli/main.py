@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bandit.cli import export, ope, serve
+from bandit.cli import export, ope, replay, serve
 from store.errors import HoneyguideError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
+app.command("replay")(replay.replay)
 app.add_typer(ope.app, name="ope")
 
 

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from bandit.cli.output import Format
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -19,13 +19,6 @@ from ope.report.table import print_report
 from store.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
-
-
-class Format(StrEnum):
-    """How a report is printed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @app.callback()

@@ -14,6 +14,19 @@ from bandit.exploration.plan import Marks
 from store.records import Decision, Example
 
 
+class GateView(Protocol):
+    """The conservative gate as a decision may read it."""
+
+    def price(self, mean: float | None, deviation: float | None) -> float:
+        """Return what a decision owes whose baseline the model believes to have this mean and deviation."""
+
+    def allows(self, price: float) -> bool:
+        """Say whether the gate is open for that price."""
+
+    def state(self) -> dict[str, float]:
+        """Return what a decision logs of the gate."""
+
+
 class Past(Protocol):
     """The past as a decision may read it; nothing of it changes while one is made."""
 
@@ -24,7 +37,7 @@ class Past(Protocol):
         """Return what the budget leaves for a decision at `at`; 1 where there is no budget."""
 
     @property
-    def gate(self) -> Gate | None:
+    def gate(self) -> GateView | None:
         """The conservative gate, to be read only; None where there is none."""
 
 

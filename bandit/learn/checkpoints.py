@@ -42,10 +42,15 @@ def numerics_fingerprint() -> str:
     return " ".join([processor, f"python={platform.python_version()}", *libraries, *blas])
 
 
-def open_line(store: Store, loop: str, config: LoopConfig) -> Learner:
-    """Return the config's line, from its newest sound checkpoint or from the beginning."""
+_NEWEST = 2**62
+
+
+def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST) -> Learner:
+    """Return the config's line, from its newest sound checkpoint at or before `through`, or from the beginning."""
     line, kind, settings = line_name(config), policy_type(config.policy), policy_config(config.policy)
     for checkpoint in store.checkpoints(loop, line):
+        if checkpoint.position > through:
+            continue
         try:
             if digest(checkpoint.state) != checkpoint.digest:
                 raise InvalidInput("its digest does not match")

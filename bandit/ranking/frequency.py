@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from bandit.ranking.guards import FrequencyCap
 from store.records import SECOND
@@ -11,6 +11,13 @@ T = TypeVar("T")
 
 MAX_REMEMBERED = 1_000_000
 """Served slots that one cap remembers; beyond it the oldest are forgotten before their window ends."""
+
+
+class Served(Protocol):
+    """What was served to whom, as a decision may read it."""
+
+    def spent(self, entities: Mapping[str, str], actions: Iterable[str], now: int) -> dict[str, str]:
+        """Return the actions that a cap keeps from these entities at that time, each with the entity key of the cap."""
 
 
 class Frequency:

@@ -55,7 +55,8 @@ class LoopRuntime:
         learner = self.learner
         version, learned = learner.model_version, learner.settled
         memory = self.history, self.frequency
-        return Frame(self.name, self.record.secret, self.config, learner.policy, version, learned, *memory)
+        revision = self.record.revision
+        return Frame(self.name, self.record.secret, self.config, learner.policy, version, learned, *memory, revision)
 
     def wake(self) -> None:
         """Say that the outcome log may have grown."""

@@ -15,6 +15,7 @@ from bandit.learn.checkpoints import line_name
 from bandit.service import views
 from bandit.service.auditing import Auditor
 from bandit.service.runtime import LoopRuntime
+from bandit.service.verification import verification_of
 from bandit.settings import LoopConfig
 from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound
 from store.ledger.join import Recorded, activate, drop_early, expire, find_decision, record_decision, record_reward
@@ -197,15 +198,16 @@ class Service:
         runtime.wake()
         return views.RewardAnswer("accepted", receipt.duplicate, receipt.late, receipt.early)
 
-    def decision(self, name: str, decision_id: str) -> views.DecisionView:
-        """Explain a decision."""
+    async def decision(self, name: str, decision_id: str, *, verify: bool = False) -> views.DecisionView:
+        """Explain a decision; with `verify` it is made again from what was logged, and compared."""
         self._find(name)
         decision = self._store.decision(name, decision_id)
         if decision is None:
             raise _no_decision(name, decision_id)
         rewards, outcomes = self._store.rewards(name, decision_id), self._store.outcomes(name, decision_id)
         activated = self._store.activated(name, decision_id) if decision.deferred else None
-        return views.decision_view(decision, rewards, outcomes, activated)
+        verification = await verification_of(self._store, decision) if verify else None
+        return views.decision_view(decision, rewards, outcomes, activated, verification)
 
     async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> views.StatusView:
         """Say whether the loop is learning, at the latest after `timeout_s` once `learned_through` is reached."""

@@ -121,6 +121,19 @@ class OutcomeView(msgspec.Struct, frozen=True):
     at: str
 
 
+class VerificationView(msgspec.Struct, frozen=True):
+    """Whether the decision, made again from what was logged, is the one that was logged.
+
+    The state that decided came from the checkpoint at `checkpoint` (null: from the beginning) and `folded` outcomes.
+    """
+
+    matches: bool
+    difference: float | None
+    reason: str | None
+    checkpoint: int | None
+    folded: int
+
+
 class DecisionView(msgspec.Struct, frozen=True):
     """A decision explained: what was asked, what could have been answered, what was, and what came of it."""
 
@@ -146,6 +159,7 @@ class DecisionView(msgspec.Struct, frozen=True):
     short: str | None
     deferred: bool
     activated_at: str | None
+    verification: VerificationView | None
 
 
 class LoopView(msgspec.Struct, frozen=True):
@@ -293,7 +307,11 @@ def decision_answer(decision: Decision) -> DecisionAnswer:
 
 
 def decision_view(
-    decision: Decision, rewards: list[Reward], outcomes: list[Outcome], activated: int | None
+    decision: Decision,
+    rewards: list[Reward],
+    outcomes: list[Outcome],
+    activated: int | None,
+    verification: VerificationView | None = None,
 ) -> DecisionView:
     """Return all that is known of a decision."""
     request = msgspec.json.decode(decision.request)
@@ -320,6 +338,7 @@ def decision_view(
         short=decision.short,
         deferred=decision.deferred,
         activated_at=None if activated is None else instant(activated),
+        verification=verification,
     )
 
 

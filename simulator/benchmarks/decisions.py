@@ -17,11 +17,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bandit.cli.output import Format
 from bandit.client import Client
 from simulator.benchmarks.floor_server import FLOOR
 from simulator.benchmarks.generator import measure
 from simulator.benchmarks.load import Measured
-from simulator.benchmarks.setting import Format, Setting, bench_server, decision_job, train
+from simulator.benchmarks.setting import Setting, bench_server, decision_job, train
 
 REWARD_SHARE = 0.25
 COLUMNS = ("", "floor/s", "decisions/s", "ratio", "p50 ms", "p99 ms", "max ms", "rewards/s", "stored")

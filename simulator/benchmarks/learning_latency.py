@@ -19,11 +19,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bandit.cli.output import Format
 from bandit.client import Client
 from simulator.benchmarks.bodies import decision_bodies
 from simulator.benchmarks.generator import measure
 from simulator.benchmarks.load import Latency, latency
-from simulator.benchmarks.setting import Format, Setting, bench_server, decision_job, train
+from simulator.benchmarks.setting import Setting, bench_server, decision_job, train
 
 LOOP = "latency"
 BUSY_CONNECTIONS = 4

@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from bandit.cli.output import Format
 from bandit.decide import sample
 from bandit.exploration import Plan, cap_and_floor
 from bandit.policies.base import Policy
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.policies.situation import Situation
-from simulator.benchmarks.setting import Format
 from store.records import Action
 
 TAUGHT = 2000

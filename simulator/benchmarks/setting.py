@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from bandit.client import Client
@@ -21,13 +20,6 @@ TRAINED = 2000
 """Outcomes that a loop learns before it is measured: the prior state is much cheaper than a state."""
 _TRAINING_SLICE_S = 1.0
 _FSYNCS = 100
-
-
-class Format(StrEnum):
-    """How a result is printed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)

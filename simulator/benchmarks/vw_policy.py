@@ -20,13 +20,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bandit.cli.output import Format
 from bandit.decide import sample
 from bandit.exploration import Guard, Plan, cap_and_floor
 from bandit.policies.base import Policy
 from bandit.policies.catalogue import policy_type
 from bandit.policies.situation import Situation
 from bandit.policies.vw_config import EXPLORERS, VwConfig
-from simulator.benchmarks.setting import Format
 from store.records import Action
 from store.registry import statefile
 

@@ -21,12 +21,12 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from bandit.cli.output import Format
 from bandit.decide import DecisionRequest, Frame, decide
 from bandit.policies.base import Entry, Policy
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.policies.situation import Situation
 from bandit.settings import LoopConfig
-from simulator.benchmarks.setting import Format
 from simulator.worlds import synthetic
 from simulator.worlds.rounds import Rounds
 from store.records import Action

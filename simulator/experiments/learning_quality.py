@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from threadpoolctl import threadpool_limits
 
+from bandit.cli.output import Format
 from bandit.settings import LoopConfig
-from simulator.benchmarks.setting import Format
 from simulator.experiments import ours, peers
 from simulator.experiments.results import OURS, Contestant, Failure, Pass, Propensity, summarise
 from simulator.experiments.scores import Board, Verdict, board, verdicts

@@ -24,13 +24,14 @@ class _State:
         self.rewards: list[Reward] = []
         self.outcomes: dict[str, list[tuple[Outcome, Decision]]] = defaultdict(list)
         self.activated: dict[Key, int] = {}
+        self.configs: list[LoopRecord] = []
         self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
         self.audits: dict[str, AuditRecord] = {}
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
-        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits"):
+        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs"):
             setattr(new, name, getattr(self, name).copy())
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
@@ -103,6 +104,7 @@ class _MemoryTransaction:
 
     def put_loop(self, record: LoopRecord) -> None:
         self._state.loops[record.name] = record
+        self._state.configs.append(record)
 
     def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
         kept = [*self._state.checkpoints[checkpoint.loop, checkpoint.line], checkpoint]
@@ -136,6 +138,9 @@ class MemoryStore:
 
     def loops(self) -> list[LoopRecord]:
         return [self._state.loops[name] for name in sorted(self._state.loops)]
+
+    def configs(self, loop: str) -> list[LoopRecord]:
+        return [record for record in self._state.configs if record.name == loop]
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         return self._state.decisions.get((loop, decision_id))

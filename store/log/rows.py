@@ -34,6 +34,7 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True):
     law: Law | None = None
     deferred: bool = False
     odds: list[Odds] = []
+    revision: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -60,6 +61,7 @@ def decision_row(loop_id: int, d: Decision) -> Row:
         d.law,
         d.deferred,
         d.odds,
+        d.revision,
     )
     return (d.position, loop_id, d.decision_id, d.at, d.due, d.request, _encode(answer))
 
@@ -111,6 +113,7 @@ def decision(loop: str, row: Row) -> Decision:
         law=a.law,
         deferred=a.deferred,
         odds=a.odds,
+        revision=a.revision,
         position=position,
     )
 

@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -57,6 +57,16 @@ def standing_audit(db: Database) -> None:
         "CREATE TABLE audits (loop INTEGER PRIMARY KEY, position INTEGER NOT NULL, state BLOB NOT NULL,"
         " at INTEGER NOT NULL) STRICT"
     )
+
+
+@migrations()
+def configs(db: Database) -> None:
+    """Every config that a loop has had, by revision; of older ones only the newest is known."""
+    db.execute(
+        "CREATE TABLE configs (loop INTEGER NOT NULL, revision INTEGER NOT NULL, config TEXT NOT NULL,"
+        " at INTEGER NOT NULL, PRIMARY KEY (loop, revision)) STRICT, WITHOUT ROWID"
+    )
+    db.execute("INSERT INTO configs SELECT id, revision, config, updated_at FROM loops")
 
 
 _FIRST_LIGHT = """

@@ -78,6 +78,13 @@ class SqliteStore:
         found = self._reader.execute("SELECT name, config, secret, revision, updated_at FROM loops ORDER BY name")
         return [rows.loop_record(row) for row in found]
 
+    def configs(self, loop: str) -> list[LoopRecord]:
+        query = (
+            "SELECT l.name, c.config, l.secret, c.revision, c.at FROM configs c JOIN loops l ON l.id = c.loop"
+            " WHERE c.loop = ? ORDER BY c.revision"
+        )
+        return [rows.loop_record(row) for row in self._query(loop, query)]
+
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?"
         row = self._query(loop, query, decision_id).fetchone()

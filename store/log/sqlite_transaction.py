@@ -174,6 +174,10 @@ class SqliteTransaction:
         )
         query = "SELECT id FROM loops WHERE name = ?"
         self._ids[record.name] = self._sql(query, (record.name,)).fetchone()[0]
+        self._sql(
+            "INSERT OR REPLACE INTO configs VALUES (?, ?, ?, ?)",
+            (self._ids[record.name], record.revision, record.config.decode(), record.updated_at),
+        )
 
     def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
         c = checkpoint

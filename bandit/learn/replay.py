@@ -1,0 +1,197 @@
+"""Replay: a line's outcomes folded again from the beginning, and held against what was stored while it served."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+
+from bandit.learn.checkpoints import line_name, numerics_fingerprint, open_line
+from bandit.learn.learner import Learner
+from bandit.learn.verify import CLOSE, verify
+from bandit.settings import LoopConfig, read_config
+from store.errors import HoneyguideError, InvalidInput, NotFound
+from store.ports import Store
+from store.records import Checkpoint, Decision, LoopRecord
+from store.registry import statefile
+from store.registry.statefile import digest
+
+Verdict: TypeAlias = Literal["identical", "close", "differs"]
+Progress: TypeAlias = Callable[[int], None]
+
+_CHUNK = 500
+_EVER = 2**62
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A stored checkpoint beside the replayed state: to the bit, to 1e-9 on other numerics, or not.
+
+    `same_numerics` says whether the libraries and the processor are those that computed it; `difference` is the
+    largest of any number, relative to 1, or null where the states are not comparable or identical.
+    """
+
+    position: int
+    verdict: Verdict
+    same_numerics: bool
+    difference: float | None
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """What a replay found.
+
+    `first_difference` is the first position whose state decided otherwise than was logged, `after` the last position
+    that is known to be right; both are null where every checkpoint agrees.
+    """
+
+    loop: str
+    line: str
+    position: int
+    outcomes: int
+    outcomes_per_s: float
+    matches: bool
+    checkpoints: list[Checked]
+    after: int | None
+    first_difference: int | None
+    fingerprint: str
+
+
+def config_of_line(store: Store, loop: str, line: str) -> LoopConfig:
+    """Return the config that names the line; raises `NotFound` where the loop never had one."""
+    for record in store.configs(loop):
+        config = _readable(record)
+        if config is not None and line_name(config) == line:
+            return config
+    raise NotFound(f"loop {loop!r} has no config that learns line {line!r}: name one of its lines, or none for today's")
+
+
+class InForce(NamedTuple):
+    """A loop's secret, and its config when a decision was made."""
+
+    secret: bytes
+    config: LoopConfig
+
+
+def config_of(store: Store, decision: Decision) -> InForce:
+    """Return what was in force when a decision was made.
+
+    Raises `NotFound` where that config is not known: the decision, or the config, is older than configs are kept.
+    """
+    for record in store.configs(decision.loop):
+        if record.revision == decision.revision and (config := _readable(record)) is not None:
+            return InForce(record.secret, config)
+    raise NotFound(
+        f"decision {decision.decision_id!r} was made under revision {decision.revision} of the loop's config, "
+        "which is not known: it is older than this version keeps"
+    )
+
+
+def folded(store: Store, loop: str, learner: Learner, position: int, chunk: int = _CHUNK) -> Iterator[int]:
+    """Fold a learner on to `position`, `chunk` outcomes at a time; yields where it stands.
+
+    Raises `NotFound` when the outcome log does not go so far.
+    """
+    while learner.position < position:
+        examples = store.examples(loop, after=learner.position, limit=min(chunk, position - learner.position))
+        if not examples:
+            raise NotFound(f"loop {loop!r} has {learner.position} outcomes, not {position}")
+        learner.fold(examples)
+        yield learner.position
+
+
+def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -> Replay:
+    """Fold the loop's whole outcome log again and compare with each stored checkpoint of the line, oldest first."""
+    line, end = line_name(config), store.log_position(loop)
+    stored = sorted(store.checkpoints(loop, line), key=lambda checkpoint: checkpoint.position)
+    learner = open_line(store, loop, config, through=0)
+    checked: list[Checked] = []
+    good, seconds = 0, 0.0
+    for checkpoint in [*stored, None]:
+        began = time.perf_counter()
+        for position in folded(store, loop, learner, end if checkpoint is None else checkpoint.position):
+            progress(position)
+        seconds += time.perf_counter() - began
+        if checkpoint is None:
+            break
+        checked.append(_check(config, learner, checkpoint))
+        if checked[-1].verdict == "differs":
+            break
+        good = checkpoint.position
+    failed = bool(checked) and checked[-1].verdict == "differs"
+    return Replay(
+        loop=loop,
+        line=line,
+        position=learner.position,
+        outcomes=learner.position,
+        outcomes_per_s=learner.position / seconds if seconds else 0.0,
+        matches=not failed,
+        checkpoints=checked,
+        after=good if failed else None,
+        first_difference=first_difference(store, loop, config, good, learner.position) if failed else None,
+        fingerprint=numerics_fingerprint(),
+    )
+
+
+def first_difference(store: Store, loop: str, config: LoopConfig, low: int, high: int) -> int | None:
+    """Return the first position in (low, high] whose state decides otherwise than was logged, by bisection.
+
+    None where no decision was made by a state in between that would tell. The line is right at `low`.
+    """
+    line = line_name(config)
+    known = {}
+    for decision in _decisions(store, loop):
+        name, _, position = decision.model_version.rpartition("@")
+        if name == line and low < int(position) <= high:
+            known[int(position)] = decision
+    positions = sorted(known)
+    first, last, found = 0, len(positions) - 1, None
+    while first <= last:
+        middle = (first + last) // 2
+        decision = known[positions[middle]]
+        learner = open_line(store, loop, config, through=low)
+        for _ in folded(store, loop, learner, positions[middle]):
+            pass
+        used = config_of(store, decision)
+        if verify(decision, learner.policy, used.secret, used.config, learner.settled).matches:
+            first = middle + 1
+        else:
+            found, last = positions[middle], middle - 1
+    return found
+
+
+def _check(config: LoopConfig, learner: Learner, checkpoint: Checkpoint) -> Checked:
+    same = checkpoint.fingerprint == numerics_fingerprint()
+    state = learner.policy.dump()
+    if digest(state) == checkpoint.digest == digest(checkpoint.state):
+        return Checked(checkpoint.position, "identical", same, None)
+    difference = _distance(config.policy["kind"], state, checkpoint.state)
+    close = not same and difference is not None and difference <= CLOSE
+    return Checked(checkpoint.position, "close" if close else "differs", same, difference)
+
+
+def _distance(kind: str, ours: bytes, theirs: bytes) -> float | None:
+    """Return the largest difference of two states' numbers, relative to 1, or None where they are of another shape."""
+    try:
+        (head, mine), (other_head, other) = statefile.unpack(kind, ours), statefile.unpack(kind, theirs)
+    except HoneyguideError:
+        return None
+    if head != other_head or {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in other.items()}:
+        return None
+    if any(array.dtype.kind != "f" and (array != other[name]).any() for name, array in mine.items()):
+        return None
+    gaps = [np.abs(a - other[name]) / (1 + np.abs(a)) for name, a in mine.items() if a.dtype.kind == "f" and a.size]
+    return max((float(gap.max()) for gap in gaps), default=0.0)
+
+
+def _decisions(store: Store, loop: str) -> Iterator[Decision]:
+    after = 0
+    while rows := store.logged(loop, since=0, until=_EVER, after=after, limit=_CHUNK):
+        yield from (row.decision for row in rows)
+        after = rows[-1].decision.position
+
+
+def _readable(record: LoopRecord) -> LoopConfig | None:
+    try:
+        return read_config(record.config)
+    except InvalidInput:  # a config of an older version
+        return None

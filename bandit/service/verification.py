@@ -1,0 +1,33 @@
+"""A decision made again while the server serves: in small steps, so that nobody waits for it."""
+
+import asyncio
+
+from bandit.learn.checkpoints import open_line
+from bandit.learn.replay import config_of, config_of_line, folded
+from bandit.learn.verify import verify
+from bandit.service.views import VerificationView
+from store.errors import HoneyguideError
+from store.ports import Store
+from store.records import Decision
+
+_STEP = 16
+"""Outcomes folded before the event loop serves whoever waits."""
+
+
+async def verification_of(store: Store, decision: Decision) -> VerificationView:
+    """Return whether a decision can be made again as it was logged, and from which state."""
+    try:
+        return await _made_again(store, decision)
+    except HoneyguideError as error:
+        return VerificationView(matches=False, difference=None, reason=str(error), checkpoint=None, folded=0)
+
+
+async def _made_again(store: Store, decision: Decision) -> VerificationView:
+    line, _, position = decision.model_version.rpartition("@")
+    learner = open_line(store, decision.loop, config_of_line(store, decision.loop, line), through=int(position))
+    start = learner.position
+    for _ in folded(store, decision.loop, learner, int(position), _STEP):
+        await asyncio.sleep(0)
+    record = config_of(store, decision)
+    found = verify(decision, learner.policy, record.secret, record.config, learner.settled)
+    return VerificationView(found.matches, found.difference, found.reason, start or None, learner.position - start)
