@@ -28,7 +28,7 @@ from simulator.experiments.worlds import WORLDS, chosen_worlds
 from store.errors import HoneyguideError
 
 WORKERS = 2
-WIDTH = 190
+WIDTH = 200
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -32,7 +32,8 @@ class Pass(msgspec.Struct, frozen=True):
 
     `best` is what knowing the world earns, `seconds` the time to decide and learn once. Where propensities were logged,
     `ips_error` is how far their estimate of choosing evenly, mean of r / (K p), is from `uniform`, and `weight` is the
-    mean of 1 / (K p), which is 1 in expectation if every propensity is true and above 0.
+    mean of 1 / (K p), which is 1 in expectation if every propensity is true and above 0; `ess` is the effective sample
+    size of these weights, as a share of the rounds (Kish 1965): how much the log is worth to such an estimate.
     """
 
     world: str
@@ -45,6 +46,7 @@ class Pass(msgspec.Struct, frozen=True):
     seconds: float
     ips_error: float | None = None
     weight: float | None = None
+    ess: float | None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -66,11 +68,12 @@ class Log(msgspec.Struct, frozen=True):
 
 def summarise(rounds: Rounds, seed: int, contestant: Contestant, propensity: Propensity, log: Log) -> Pass:
     """Return the pass that a log describes."""
-    error = weight = None
+    error = weight = ess = None
     if log.propensities is not None:
         weights = 1 / (len(rounds.actions) * np.array(log.propensities))
         weight = float(weights.mean())
         error = float((weights * log.earned).mean()) - rounds.uniform
+        ess = float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
     return Pass(
         world=rounds.name,
         seed=seed,
@@ -82,4 +85,5 @@ def summarise(rounds: Rounds, seed: int, contestant: Contestant, propensity: Pro
         seconds=log.seconds,
         ips_error=error,
         weight=weight,
+        ess=ess,
     )

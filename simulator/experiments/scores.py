@@ -29,7 +29,8 @@ class Row(msgspec.Struct, frozen=True):
     """A contestant: its average reward per world, and over the worlds its mean score, mean gain and worst score.
 
     `ips_z` is the error of the estimated value of choosing evenly, in standard errors over all passes, and None where
-    there are no propensities or one pass. `seconds` is the median time to decide and learn.
+    there are no propensities or one pass. `ess` is the mean share of the rounds that the log is worth to that estimate,
+    None without propensities. `seconds` is the median time to decide and learn.
     """
 
     contestant: Contestant
@@ -40,6 +41,7 @@ class Row(msgspec.Struct, frozen=True):
     worst: float
     seconds: float
     ips_z: float | None
+    ess: float | None = None
 
 
 class Board(msgspec.Struct, frozen=True):
@@ -149,12 +151,17 @@ def _row(
         worst=min(float(each.mean()) for each in scores.values()),
         seconds=statistics.median(one.seconds for one in rows),
         ips_z=_z([one.ips_error for one in rows if one.ips_error is not None]),
+        ess=_mean_or_none([one.ess for one in rows if one.ess is not None]),
     )
 
 
 def _mean(values: np.ndarray) -> Mean:
     stderr = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return Mean(float(values.mean()), stderr)
+
+
+def _mean_or_none(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
 
 
 def _z(errors: Sequence[float]) -> float | None:

@@ -22,7 +22,8 @@ def print_board(console: Console, board: Board, verdicts: Sequence[Verdict], fai
 def _table(board: Board) -> Table:
     worlds = list(board.uniform)
     caption = "average reward ± standard error over seeds; score: share of the best peer's; µs: to decide and learn"
-    table = Table("", *worlds, "score", "gain", "worst", "propensity", "ips z", "µs", box=box.SIMPLE, caption=caption)
+    columns = ("score", "gain", "worst", "propensity", "ips z", "ess", "µs")
+    table = Table("", *worlds, *columns, box=box.SIMPLE, caption=caption)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in board.rows:
@@ -42,6 +43,7 @@ def _cells(row: Row, worlds: Iterable[str]) -> list[str]:
         f"{row.worst:.3f}",
         row.propensity,
         "" if row.ips_z is None else f"{row.ips_z:+.1f}",
+        "" if row.ess is None else f"{row.ess:.1%}",
         f"{row.seconds * 1e6:.0f}",
     ]
 
