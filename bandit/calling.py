@@ -92,7 +92,7 @@ class Caller:
         self._sleep = sleep
 
     def send(self, call: Call) -> Json:
-        """Return the JSON of the answer; raise `ApiError` or `Unreachable`."""
+        """Return the JSON of the answer, empty where it has no content; raise `ApiError` or `Unreachable`."""
         attempt = 1
         while True:
             outcome = self._attempt(call)
@@ -135,7 +135,7 @@ def _seconds(retry_after: str) -> float | None:
 def _answer(outcome: httpx2.Response | httpx2.TransportError, *, attempts: int) -> Json:
     if isinstance(outcome, httpx2.TransportError):
         raise _unreachable(outcome, attempts=attempts) from outcome
-    body = _json_object(outcome)
+    body: Json | None = {} if outcome.status_code == httpx2.codes.NO_CONTENT else _json_object(outcome)
     if outcome.is_success and body is not None:
         return body
     raise _refusal(outcome, body or {})

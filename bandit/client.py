@@ -103,7 +103,8 @@ class Client:
     ) -> Json:
         """Choose or rank `actions` (`{"id": …, "features": …}` each) for `context`.
 
-        Without `decision_id` a new one is made here, and the answer says which.
+        Without `decision_id` a new one is made here, and the answer says which. A `deferred` decision is learned only
+        if `activate` says in time that it was shown.
         """
         body = {
             "decision_id": decision_id or uuid4().hex,
@@ -114,6 +115,10 @@ class Client:
             "deferred": deferred,
         }
         return self._caller.send(Call("POST", f"{_loop_path(loop)}/decisions", body=body))
+
+    def activate(self, loop: str, decision_id: str) -> None:
+        """Say that a deferred decision was shown."""
+        self._caller.send(Call("POST", f"{_decision_path(loop, decision_id)}/activate"))
 
     def reward(
         self,
@@ -146,8 +151,8 @@ class Client:
 
         `verify` asks the server to recompute its distribution and to say whether it matches.
         """
-        path = f"{_loop_path(loop)}/decisions/{quote(decision_id, safe='')}"
-        return self._caller.send(Call("GET", path, params={"verify": "true"} if verify else {}))
+        params = {"verify": "true"} if verify else {}
+        return self._caller.send(Call("GET", _decision_path(loop, decision_id), params=params))
 
     def status(self, loop: str) -> Json:
         """Return counts, positions and exploration of a loop: whether it learns."""
@@ -177,6 +182,10 @@ class Client:
 
 def _loop_path(name: str) -> str:
     return f"/v1/loops/{quote(name, safe='')}"
+
+
+def _decision_path(loop: str, decision_id: str) -> str:
+    return f"{_loop_path(loop)}/decisions/{quote(decision_id, safe='')}"
 
 
 def _rfc3339(at: datetime) -> str:

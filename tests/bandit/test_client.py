@@ -210,6 +210,14 @@ def test_names_are_quoted():
     assert paths == ["/v1/loops/a%2Fb%20c", "/v1/loops/shop/decisions/d%2F1?verify=true"]
 
 
+def test_activate_sends_no_body_and_expects_none():
+    """activate() POSTs to the decision's path and is content with 204."""
+    with talking(Answer(204, "")) as (script, client):
+        assert client.activate("shop", "d/1") is None
+    [(method, path, body)] = script.asked
+    assert (method, path, body) == ("POST", "/v1/loops/shop/decisions/d%2F1/activate", {})
+
+
 def test_put_loop_sends_the_config():
     """put_loop PUTs the config as it stands."""
     with talking(Answer(201, {"policy": {"kind": "linear_ts"}})) as (script, client):
