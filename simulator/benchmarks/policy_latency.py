@@ -58,6 +58,7 @@ CASES = (
     Case({**TS, "hash_bits": 18}, 10, 255, 0),
     Case(TS, 1000, 10, 10),
     Case({**TS, **OWN}, 1000, 10, 10),
+    *(Case({"kind": kind}, 10, 10, 10) for kind in ("squarecb", "regcb", "logistic_ts", "beta_ts", "bootstrap_ts")),
 )
 
 

@@ -79,9 +79,9 @@ def record_reward(tx: Transaction, reward: Reward, rules: RewardRules) -> Receip
         return Receipt(early=True)
     _check_slot(reward, decision)
     tx.count(reward.loop, rewards=1)
-    _count_times(tx, decision, reward)
-    latest = tx.latest_outcome(decision)
-    tx.add_reward(_join(tx, decision, latest, reward, rules))
+    others, latest = tx.rewards(decision), tx.latest_outcome(decision)
+    _count_times(tx, decision, reward, others)
+    tx.add_reward(_join(tx, decision, latest, reward, _joined(others), rules))
     return Receipt(late=_is_late(decision, latest, reward))
 
 
@@ -156,11 +156,11 @@ def _check_slot(reward: Reward, decision: Decision) -> None:
         )
 
 
-def _count_times(tx: Transaction, decision: Decision, reward: Reward) -> None:
+def _count_times(tx: Transaction, decision: Decision, reward: Reward, others: Sequence[Reward]) -> None:
     """Count what the sender's clock says that ours does not bear out; nothing else depends on it."""
     early, late = decision.at - SKEW, reward.received_at + SKEW
     skewed = not early <= reward.occurred_at <= late
-    before = max((other.occurred_at for other in tx.rewards(decision)), default=reward.occurred_at)
+    before = max((other.occurred_at for other in others), default=reward.occurred_at)
     tx.count(reward.loop, skewed_rewards=int(skewed), disordered_rewards=int(reward.occurred_at < before))
 
 
@@ -171,18 +171,24 @@ def _dormant(tx: Transaction, decision: Decision) -> bool:
 
 def _open(tx: Transaction, decision: Decision, rules: RewardRules, *, at: int, provisional: bool) -> None:
     """Take up a decision that counts from now on: with the rewards that are there, or provisionally with none."""
-    there = _joined(tx, decision)
+    there = _joined(tx.rewards(decision))
     if there and rules.closes_at_first(len(decision.ranking)):
         _append(tx, decision, "rewarded", tally(there, rules), rules, at=at)
     elif provisional:
         _append(tx, decision, "provisional", tally(there, rules), rules, at=at)
 
 
-def _join(tx: Transaction, decision: Decision, latest: Outcome | None, reward: Reward, rules: RewardRules) -> Reward:
-    """Append what follows from a reward; returned with its status."""
+def _join(
+    tx: Transaction,
+    decision: Decision,
+    latest: Outcome | None,
+    reward: Reward,
+    there: Sequence[Reward],
+    rules: RewardRules,
+) -> Reward:
+    """Append what follows from a reward, where those that are `there` count already; returned with its status."""
     if _is_late(decision, latest, reward):
-        return _join_late(tx, decision, latest, reward, rules)
-    there = _joined(tx, decision)
+        return _join_late(tx, decision, latest, reward, there, rules)
     if (latest is not None and latest.settled) or _is_extra(reward, there, rules):
         tx.count(reward.loop, extra_rewards=1)
         return msgspec.structs.replace(reward, status="extra")
@@ -210,13 +216,17 @@ def _is_extra(reward: Reward, there: Sequence[Reward], rules: RewardRules) -> bo
 
 
 def _join_late(
-    tx: Transaction, decision: Decision, latest: Outcome | None, reward: Reward, rules: RewardRules
+    tx: Transaction,
+    decision: Decision,
+    latest: Outcome | None,
+    reward: Reward,
+    there: Sequence[Reward],
+    rules: RewardRules,
 ) -> Reward:
     tx.count(reward.loop, late_rewards=1)
     # Expiry runs on a timer; the log must not depend on whether the timer or the reward came first.
     if latest is None or not latest.settled:
         latest = _settle(tx, decision, rules)
-    there = _joined(tx, decision)
     in_time = reward.received_at <= rules.corrects_until(decision.due)
     if rules.late == "log" or latest.kind == "censored" or not in_time or _is_extra(reward, there, rules):
         return msgspec.structs.replace(reward, status="late")
@@ -227,9 +237,9 @@ def _join_late(
     return joined
 
 
-def _joined(tx: Transaction, decision: Decision) -> list[Reward]:
-    """Return the decision's rewards that count, in order of arrival."""
-    return [reward for reward in tx.rewards(decision) if reward.status == "joined"]
+def _joined(rewards: Sequence[Reward]) -> list[Reward]:
+    """Return the rewards that count, in order of arrival."""
+    return [reward for reward in rewards if reward.status == "joined"]
 
 
 def _join_early(tx: Transaction, decision: Decision, reward: Reward, rules: RewardRules) -> None:
@@ -239,7 +249,8 @@ def _join_early(tx: Transaction, decision: Decision, reward: Reward, rules: Rewa
         # Its sender was answered long ago; all that is left is to count it.
         _settle_early(tx, msgspec.structs.replace(reward, status="dropped"))
     else:
-        _settle_early(tx, _join(tx, decision, tx.latest_outcome(decision), reward, rules))
+        latest, there = tx.latest_outcome(decision), _joined(tx.rewards(decision))
+        _settle_early(tx, _join(tx, decision, latest, reward, there, rules))
 
 
 def _settle_early(tx: Transaction, reward: Reward) -> None:
@@ -252,7 +263,7 @@ def _settle(tx: Transaction, decision: Decision, rules: RewardRules) -> Outcome:
     latest = tx.latest_outcome(decision)
     if _dormant(tx, decision):
         return _append(tx, decision, "censored", (), rules, at=decision.due)
-    cells = tally(_joined(tx, decision), rules)
+    cells = tally(_joined(tx.rewards(decision)), rules)
     return _append(tx, decision, "rewarded" if cells else "expired", cells, rules, at=decision.due, revised=latest)
 
 
