@@ -31,20 +31,27 @@ WIDTH = 108
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is compared with the floor: a policy, and the share of its decisions that is rewarded meanwhile."""
+    """What is compared with the floor: a policy, the share of its decisions that is rewarded meanwhile, and the delay.
+
+    With `delay` "provisional" every decision is learned at once, as if no reward came; else it waits for its outcome.
+    """
 
     policy: str
     reward_share: float = 0.0
+    delay: str = "wait"
 
     @property
     def name(self) -> str:
         """How tables and options call it."""
+        if self.delay != "wait":
+            return f"{self.policy}-at-once"
         return f"{self.policy}-learning" if self.reward_share else self.policy
 
 
 VARIANTS = (
     Variant("linear_ts"),
     Variant("linear_ts", REWARD_SHARE),
+    Variant("linear_ts", delay="provisional"),
     Variant("linear_ucb"),
     Variant("vw"),
     Variant("vw", REWARD_SHARE),
@@ -96,7 +103,7 @@ def main(
 
 
 def _result(client: Client, url: str, variant: Variant, *, rounds: int, seconds: float) -> Result:
-    train(client, url, loop=variant.name, policy=variant.policy)
+    train(client, url, loop=variant.name, policy=variant.policy, delay=variant.delay)
     measured = [_round(client, url, variant, seconds=seconds) for _ in range(rounds)]
     return Result(variant.name, statistics.median(one.ratio for one in measured), measured)
 

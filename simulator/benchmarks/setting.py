@@ -48,9 +48,9 @@ def bench_server(parent: Path) -> Iterator[tuple[str, Client, Setting]]:
             yield url, client, setting
 
 
-def train(client: Client, url: str, *, loop: str, policy: str) -> None:
-    """Make the loop and have it learn at least `TRAINED` outcomes."""
-    client.put_loop(loop, {"policy": {"kind": policy}})
+def train(client: Client, url: str, *, loop: str, policy: str, delay: str = "wait") -> None:
+    """Make the loop, which learns after a delay or at once (`provisional`), and have it learn `TRAINED` outcomes."""
+    client.put_loop(loop, {"policy": {"kind": policy}, "learning": {"delay": delay}})
     job = decision_job(url, loop=loop, seconds=_TRAINING_SLICE_S, reward_share=1.0)
     while client.wait_learned(loop, timeout_s=120)["learned_through"] < TRAINED:
         measure(job)
