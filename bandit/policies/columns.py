@@ -16,39 +16,33 @@ _MOST_SHAPES = 256
 class Columns:
     """A vocabulary of feature names; column 0 is the intercept.
 
-    A name becomes a column when it is first learned from, at a step that `born` holds, so a decision and its replay see
-    the same columns. A name without a column counts as 0. After `limit` columns no name is added.
+    A name becomes a column when it is first learned from, so a decision and its replay see the same columns, and what
+    was learned has the same numbers for good. A name without a column counts as 0. After `limit` columns no name is
+    added.
     """
 
-    __slots__ = ("_limit", "_places", "born", "index")
+    __slots__ = ("_limit", "_places", "index")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.index = {INTERCEPT: 0}
-        self.born = [0]
         self._places: dict[tuple[str, ...], NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def restore(self, names: Iterable[str], born: Iterable[int]) -> None:
-        """Take these names, in their order, for all that was known, and these steps for when each was added."""
+    def restore(self, names: Iterable[str]) -> None:
+        """Take these names, in their order, for all that was known."""
         self.index = {name: column for column, name in enumerate(names)}
-        self.born = list(born)
         self._places.clear()
 
-    def add(self, *features: Mapping[str, float], step: int = 0) -> None:
+    def add(self, *features: Mapping[str, float]) -> None:
         """Give each new name a column, as long as the limit allows."""
         for mapping in features:
             for name in mapping:
                 if name not in self.index and len(self.index) < self._limit:
                     self.index[name] = len(self.index)
-                    self.born.append(step)
                     self._places.clear()
-
-    def known_at(self, step: int) -> NDArray[np.bool_]:
-        """Mark the columns that what was learned at that step could have, shape (d,)."""
-        return np.array(self.born) <= step
 
     def matrix(self, situation: Situation) -> NDArray[np.float64]:
         """Return one dense row per eligible action, shape (K, d); a name in context and action adds up."""

@@ -87,14 +87,14 @@ class LogisticTs:
         """Make the policy from a state that `dump` wrote."""
         header, arrays = statefile.unpack(cls.kind, state)
         made = cls(config, decay=decay)
-        made.columns.restore(header["columns"], header["born"])
+        made.columns.restore(header["columns"])
         made.arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         made.mean, made.precision = (arrays[name].copy() for name in ("mean", "precision"))
         return made
 
     def dump(self) -> bytes:
         """Return the state as named arrays."""
-        header = {"columns": list(self.columns.index), "born": self.columns.born, "arms": list(self.arms)}
+        header = {"columns": list(self.columns.index), "arms": list(self.arms)}
         return statefile.pack(self.kind, header, {"mean": self.mean, "precision": self.precision})
 
     def believe(self, situation: Situation, frozen: Frozen) -> Belief:  # noqa: ARG002  # nothing is drawn

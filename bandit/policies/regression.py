@@ -68,7 +68,7 @@ class Regressions:
 
     def restore(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         """Take on the state that `header` and `arrays` returned."""
-        self.columns.restore(header["columns"], header["born"])
+        self.columns.restore(header["columns"])
         self.arms = {arm: row for row, arm in enumerate(header["arms"], start=1)}
         self.mean, self.cov, self.updates = (arrays[name].copy() for name in ("mean", "cov", "updates"))
         self.noise_sums = arrays["noise"].copy()
@@ -76,8 +76,8 @@ class Regressions:
         self._ages.restore(arrays)
 
     def header(self) -> dict[str, list[Any]]:
-        """Return the names: of the columns, with the steps that added them, and of the actions in order of rows."""
-        return {"columns": list(self.columns.index), "born": self.columns.born, "arms": list(self.arms)}
+        """Return the names: of the columns, and of the actions in the order of their rows."""
+        return {"columns": list(self.columns.index), "arms": list(self.arms)}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the numbers."""
@@ -127,7 +127,7 @@ class Regressions:
 
         `reward` may be one per copy, shape (M,), and `times` how often each copy learns it, shape (M,).
         """
-        self._make_room(situation, arm, entry.step)
+        self._make_room(situation, arm)
         row = self._row(situation.ids[arm])
         x = _bounded(self.columns.vector(situation.context, situation.action(arm)), self._largest)
         copies = len(self.decays)
@@ -152,7 +152,6 @@ class Regressions:
         if row == 0:
             return np.zeros(len(self.decays))
         x = _bounded(self.columns.vector(situation.context, situation.action(arm)), self._largest)
-        x = x * self.columns.known_at(entry.step)
         left = self._ages.weights(row, entry.step)
         gain = self.cov[:, row] @ x
         spread = gain @ x
@@ -186,9 +185,9 @@ class Regressions:
     def _row(self, action: str) -> int:
         return 1 if self.shared else self.arms.get(action, 0)
 
-    def _make_room(self, situation: Situation, arm: int, step: int) -> None:
+    def _make_room(self, situation: Situation, arm: int) -> None:
         before, copies = len(self.columns), len(self.decays)
-        self.columns.add(situation.context, situation.action(arm), step=step)
+        self.columns.add(situation.context, situation.action(arm))
         new = len(self.columns) - before
         if new:
             self.mean = np.pad(self.mean, ((0, 0), (0, 0), (0, new)))

@@ -114,6 +114,24 @@ def test_what_is_not_activated_is_censored(store: Store) -> None:
     assert [name for name, _ in log(store)] == ["censored"]
 
 
+def test_what_was_never_shown_is_not_corrected(store: Store) -> None:
+    """The first reward of a decision that ended as `censored` is kept, late, and changes nothing."""
+    under = rules()
+    decide(store, under, deferred=True)
+    close(store, under)
+    send(store, under, 1.0, at=WINDOW + 2)
+    assert ([name for name, _ in log(store)], store.rewards("a", "d")[0].status) == (["censored"], "late")
+
+
+def test_a_late_reward_that_changes_nothing_is_no_entry(store: Store) -> None:
+    """With `max`, a late reward below the others counts, and the log stays as it is."""
+    under = rules(aggregation="max")
+    decide(store, under)
+    send(store, under, 2.0)
+    send(store, under, 1.0, at=WINDOW)
+    assert (log(store), store.rewards("a", "d")[1].status) == ([("rewarded", 2.0)], "joined")
+
+
 def test_activation_lets_what_came_before_count(store: Store) -> None:
     """Activated in time, a deferred decision is settled by the reward that came before; twice is as once."""
     under = rules()
