@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit.archive import Job, archive_folder
+from bandit.cli.output import Format
 from bandit.decide import DecisionRequest
 from bandit.service.service import Service
 from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig
 from simulator.benchmarks.bodies import VARIETY, decision_bodies
-from simulator.benchmarks.setting import Format
 from store.log.archive.manifest import Manifest
 from store.log.sqlite import FILE_NAME, SqliteStore, connect
 from store.records import SECOND, Clock

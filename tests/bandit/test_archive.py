@@ -136,7 +136,7 @@ def test_a_server_goes_on_after_pruning(data: Path) -> None:
         await service.start()
         status = await service.status("loop")
         made = await _decide(service, 1)
-        told = [status, service.decision("loop", made), service.decision("loop", "id-0")]
+        told = [status, await service.decision("loop", made), await service.decision("loop", "id-0")]
         await service.close()
         store.close()
         return told

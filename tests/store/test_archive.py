@@ -333,7 +333,7 @@ def test_a_crash_of_sealing_at_any_step_loses_and_doubles_nothing(
     whole = tmp_path / "whole"
     whole.mkdir()
     store = SqliteStore(whole)
-    fill(store, 24, days=3)
+    fill(store, 12, days=2)
     store.close()
     shutil.copytree(whole, tmp_path / "0")
     before = opened(whole)
@@ -357,7 +357,7 @@ def test_a_crash_of_sealing_at_any_step_loses_and_doubles_nothing(
         assert files == {Manifest(data).path(s) for s in Manifest(data).segments} | {data / FOLDER / FILE}
         prune_all(data)
         assert opened(data) == before
-    assert step > 40
+    assert step > 30
 
 
 @pytest.mark.parametrize("length", [1, 40, 200])
