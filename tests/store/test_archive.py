@@ -183,16 +183,34 @@ def test_what_is_needed_at_hand_stays(data: Path) -> None:
 
 
 def test_the_newest_rows_stay_so_that_positions_go_on(data: Path) -> None:
-    """When everything may go, what comes next is still counted on from where the log ended."""
-    seal_all(data, NOW + 9 * DAY)
-    ends = [live(data, "SELECT max(position) FROM decisions"), live(data, "SELECT max(position) FROM rewards")]
-    prune_all(data, Limit(due_before=NOW + 9 * DAY, checkpoint=10**9))
+    """When everything may go, what comes next is still counted on from where the log ended.
+
+    The newest reward is that of an old decision: it must stay although its outcomes may go.
+    """
     store = SqliteStore(data)
-    write(store, [lambda tx: record_reward(tx, reward("d399", at=NOW + 20 * DAY, loop="b"), RewardRules())])
-    [made] = write(store, [lambda tx: tx.add_decision(decision("next", at=NOW + 20 * DAY))])
+    write(store, [lambda tx: tx.add_reward(reward("d9", at=NOW, loop="b"))])
+    ends = {loop: store.log_position(loop) for loop in "ab"}
     store.close()
-    assert made.position == ends[0] + 1
-    assert live(data, "SELECT max(position) FROM rewards") == ends[1] + 1
+    newest = live(data, "SELECT max(position) FROM rewards")
+    seal_all(data, NOW + 9 * DAY)
+    counts = prune_all(data, Limit(due_before=NOW + 9 * DAY, checkpoint=10**9))
+    assert sum(counts.values()) == 400 - 3
+    store = SqliteStore(data)
+    assert {loop: store.log_position(loop) for loop in "ab"} == ends
+    [made] = write(store, [lambda tx: tx.add_decision(decision("next", at=NOW + 20 * DAY))])
+    assert made.position == 401
+    [entry] = write(
+        store,
+        [
+            lambda tx: tx.add_outcome(
+                made, Outcome(loop="a", position=0, decision_id="next", kind="expired", value=0.0, at=NOW + 20 * DAY)
+            )
+        ],
+    )
+    assert entry.position == ends["a"] + 1
+    write(store, [lambda tx: tx.add_reward(reward("next", at=NOW + 20 * DAY))])
+    store.close()
+    assert live(data, "SELECT max(position) FROM rewards") == newest + 1
 
 
 def test_a_request_that_is_sent_again_finds_its_answer(data: Path) -> None:
@@ -358,6 +376,19 @@ def test_a_crash_of_sealing_at_any_step_loses_and_doubles_nothing(
         prune_all(data)
         assert opened(data) == before
     assert step > 30
+
+
+def test_what_a_crash_left_is_removed(data: Path) -> None:
+    """A file that no entry names, finished or not, is gone after the next run; what is not ours stays."""
+    seal_all(data)
+    place = Manifest(data).path(Manifest(data).segments[0]).parent
+    for name in ("rewards.part", "decisions-1-7.parquet", "notes.txt"):
+        (place / name).touch()
+    before = opened(data)
+    assert seal_all(data) == []
+    assert [(place / name).exists() for name in ("rewards.part", "decisions-1-7.parquet", "notes.txt")] == [0, 0, 1]
+    prune_all(data)
+    assert opened(data) == before
 
 
 @pytest.mark.parametrize("length", [1, 40, 200])

@@ -12,6 +12,7 @@ from archived import DAY, NOW, everything, fill, seal_all
 from support import decision
 
 from store.errors import InvalidInput, StoreUnusable
+from store.log import backup as backup_module
 from store.log.archive.manifest import Manifest, lock_archive
 from store.log.backup import FORMAT, MANIFEST, backup, restore
 from store.log.sqlite import FILE_NAME, SqliteStore
@@ -48,12 +49,17 @@ def test_a_restored_folder_is_the_one_that_was_backed_up(data: Path, made: Path,
     assert Manifest(data).segments == Manifest(tmp_path / "restored").segments != []
 
 
-def test_a_backup_is_one_moment_while_a_server_writes(data: Path, tmp_path: Path) -> None:
-    """Under a writer that never pauses the copy ends, waits for nobody, and holds whole transactions only.
+def test_a_backup_is_one_moment_while_a_server_writes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a writer that never pauses the copy goes through once, and holds whole transactions only.
 
     Each transaction appends a decision to each of the loops a and b: a copy of two moments would have a
-    different number of them. The database has more pages than a step, so that the writer comes between the steps.
+    different number of them. A step is one page here, and the next one waits until the writer has written again: a
+    copy that begins anew after each write never ends.
     """
+    monkeypatch.setattr(backup_module, "_PAGES", 1)
+    steps: list[int] = []
     store = SqliteStore(data)
     stop, written = threading.Event(), []
 
@@ -65,11 +71,16 @@ def test_a_backup_is_one_moment_while_a_server_writes(data: Path, tmp_path: Path
             write(store, [lambda tx, d=d: tx.add_decision(d) for d in made])
             written.append(i)
 
+    def pause(seconds: float) -> None:
+        steps.append(len(written))
+        assert len(steps) < 1000, "the copy does not end"
+        while len(written) == steps[-1]:
+            assert server.is_alive()
+
+    monkeypatch.setattr(backup_module.time, "sleep", pause)
     server = threading.Thread(target=serve)
     server.start()
     try:
-        while len(written) < 20:
-            pass
         before = len(written)
         backup(data, tmp_path / "online", lambda: NOW)
         during = len(written) - before
@@ -77,7 +88,7 @@ def test_a_backup_is_one_moment_while_a_server_writes(data: Path, tmp_path: Path
         stop.set()
         server.join()
         store.close()
-    assert during > 3
+    assert during > len(steps) > 50
     with sqlite3.connect(tmp_path / "online" / FILE_NAME) as copy:
         counts = [
             copy.execute("SELECT count(*) FROM decisions WHERE loop = ?", (loop,)).fetchone()[0] for loop in (1, 2)
