@@ -10,7 +10,7 @@ import msgspec
 from bandit.learn.checkpoints import line_name
 from bandit.settings import read_config
 from store.errors import StoreUnusable
-from store.log.archive.prune import Limit, prune
+from store.log.archive.prune import Limit, prune, vacuum
 from store.log.archive.seal import reading, seal
 from store.log.folder_lock import lock_folder
 from store.log.sqlite import FILE_NAME, SqliteStore, connect
@@ -70,7 +70,7 @@ def _seal(data: Path, job: Job, clock: Clock) -> Iterator[str]:
     with reading(data / FILE_NAME) as connection:
         sealed = seal(data, connection, clock, loops=job.loops, until=job.until)
     for segment in sealed:
-        yield f"sealed {segment.file}: {segment.rows:,} rows, {segment.bytes:,} bytes"
+        yield f"sealed {segment.file} (rows: {segment.rows:,}, bytes: {segment.bytes:,})"
     if not sealed:
         yield "nothing new to seal: only whole days are, in UTC, once they are over"
 
@@ -83,5 +83,5 @@ def _shrink(data: Path, store: SqliteStore, job: Job, clock: Clock) -> Iterator[
             for loop, count in prune(data, connection, limits).items():
                 yield f"pruned {count:,} decisions of loop {loop!r}"
         if job.vacuum:
-            connection.execute("VACUUM")
+            vacuum(data, connection)
             yield f"{FILE_NAME} has {(data / FILE_NAME).stat().st_size:,} bytes now"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from archived import DAY, NOW, everything, fill, opened, prune_all, seal_all
+from archived import ALL, DAY, NOW, everything, fill, opened, prune_all, seal_all
 from support import decision
 
 from store.errors import InvalidInput, StoreUnusable
@@ -19,8 +19,9 @@ from store.ledger.join import record_decision, record_reward
 from store.ledger.rules import RewardRules
 from store.log import durable
 from store.log.archive import seal as seal_module
-from store.log.archive.manifest import FILE, FOLDER, Manifest
-from store.log.archive.prune import Limit
+from store.log.archive import segments as segments_module
+from store.log.archive.manifest import FILE, FOLDER, Deleted, Manifest
+from store.log.archive.prune import Limit, prune
 from store.log.archive.seal import reading, seal
 from store.log.archive.segments import read_segment
 from store.log.backup import backup, restore
@@ -135,6 +136,42 @@ def test_a_long_day_has_several_segments(data: Path, monkeypatch: pytest.MonkeyP
     assert max(s.rows for s in Manifest(data).segments) == 7
     prune_all(data)
     assert opened(data) == before
+
+
+@pytest.mark.parametrize("loss", ["row", "value"])
+def test_a_segment_that_differs_from_the_log_is_not_sealed(
+    data: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    """A row that is lost or changed on its way into the file is noticed before the file has a name."""
+    whole = segments_module.write_segment
+
+    def careless(path, log, found):
+        first, second, *rest = found
+        return whole(path, log, [first, *([(*second[:-1], second[-1] * 2)] if loss == "value" else []), *rest])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments_module, "write_segment", careless)
+        with pytest.raises(StoreUnusable, match="does not hold what the log holds"):
+            seal_all(data)
+    assert Manifest(data).segments == []
+    seal_all(data)
+
+
+def test_entries_supersede_and_delete_others(data: Path) -> None:
+    """A segment that another one replaces, and one that was deleted, no longer count; readers find the replacement."""
+    seal_all(data)
+    prune_all(data)
+    before = opened(data)
+    manifest = Manifest(data)
+    old = next(s for s in manifest.segments if (s.loop, s.log) == ("a", "decisions"))
+    new = msgspec.structs.replace(old, file=old.file.replace(".parquet", "-2.parquet"), supersedes=old.file)
+    manifest.path(old).rename(manifest.path(new))
+    manifest.append([new])
+    assert opened(data) == before
+    assert old not in Manifest(data).segments
+    manifest.append([Deleted(file=new.file, deleted_at=NOW)])
+    with pytest.raises(StoreUnusable, match="no segment"):
+        opened(data)
 
 
 def test_an_archive_of_another_log_is_refused(data: Path, tmp_path: Path) -> None:
@@ -317,6 +354,22 @@ def test_a_backup_of_a_pruned_log_is_whole(data: Path, tmp_path: Path) -> None:
     backup(data, tmp_path / "backup", lambda: NOW)
     restore(tmp_path / "backup", tmp_path / "restored")
     assert opened(tmp_path / "restored") == before
+
+
+def test_a_full_disk_stops_pruning_and_nothing_is_lost(data: Path) -> None:
+    """When the file cannot grow, the batch is undone and the message says what to do; a later run goes on."""
+    before = opened(data)
+    seal_all(data)
+    with closing(connect(data / FILE_NAME)) as connection:
+        connection.execute(
+            "CREATE TEMP TRIGGER no_room BEFORE UPDATE ON main.decisions"
+            " BEGIN SELECT raise(ROLLBACK, 'disk is full'); END"
+        )
+        with pytest.raises(StoreUnusable, match=r"disk is full.*make room"):
+            prune(data, connection, {"a": ALL})
+    assert opened(data) == before
+    assert prune_all(data)["a"] > 0
+    assert opened(data) == before
 
 
 # Crashes

@@ -41,15 +41,26 @@ class Limit(msgspec.Struct, frozen=True):
 def prune(data: Path, connection: sqlite3.Connection, limits: Mapping[str, Limit]) -> dict[str, int]:
     """Prune the loops that have limits; returns how many decisions of each. The caller has the folder's lock.
 
-    Raises `StoreUnusable` when a segment is not what was sealed, before anything that it holds is pruned.
+    Raises `StoreUnusable` when a segment is not what was sealed, before anything that it holds is pruned, and when the
+    log cannot be written.
     """
     lock = lock_archive(data)
     try:
         manifest = Manifest(data)
         ids = loop_ids(connection, sorted(limits))
         return {loop: _Pruner(manifest, connection, loop, ids[loop]).prune(limit) for loop, limit in limits.items()}
+    except sqlite3.Error as error:
+        raise _no_room(data, error) from error
     finally:
         lock.release()
+
+
+def vacuum(data: Path, connection: sqlite3.Connection) -> None:
+    """Give the room that pruning made back to the file system. Raises `StoreUnusable` when that has no room itself."""
+    try:
+        connection.execute("VACUUM")
+    except sqlite3.Error as error:
+        raise _no_room(data, error) from error
 
 
 class _Pruner:
@@ -136,11 +147,17 @@ class _Pruner:
             )
             self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # SQLite may have rolled back itself, as it does when the disk is full.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
 
     def _one(self, query: str, *values: object) -> int:
         return self._connection.execute(query, values).fetchone()[0] or 0
+
+
+def _no_room(data: Path, error: sqlite3.Error) -> StoreUnusable:
+    return StoreUnusable(f"the log of {data} cannot be written ({error}): nothing is lost; make room, and run again")
 
 
 def check_segment(manifest: Manifest, segment: Sealed) -> None:
