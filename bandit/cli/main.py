@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bandit.cli import export, ope, replay, serve
+from bandit.cli import archive, backup, export, ope, replay, serve
 from store.errors import HoneyguideError
 
 app = typer.Typer(
@@ -17,6 +17,9 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("export")(export.export)
 app.command("replay")(replay.replay)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("archive")(archive.archive)
 app.add_typer(ope.app, name="ope")
 
 

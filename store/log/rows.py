@@ -11,6 +11,7 @@ Row = tuple[Any, ...]
 DECISION = "d.position, d.decision_id, d.at, d.due, d.request, d.answer"
 REWARD = "r.decision_id, r.reward_id, r.value, r.slot, r.component, r.occurred_at, r.received_at, r.status"
 OUTCOME = "o.position, o.kind, o.value, o.at, o.previous, o.earned, o.revises, o.root"
+REVISES = OUTCOME.split(", ").index("o.revises")
 REVISED = OUTCOME.replace("o.", "p.")
 """The columns of the entry that an outcome revises."""
 
@@ -87,6 +88,32 @@ def outcome_row(loop_id: int, decision: int, o: Outcome) -> Row:
     return (loop_id, o.position, decision, o.kind, o.value, o.at, o.previous, earned, o.revises, o.root)
 
 
+class Pruned(msgspec.Struct, array_like=True, frozen=True):
+    """What is left of a decision whose rows were pruned: where in the archive its outcomes and rewards are."""
+
+    outcomes: list[int] = []
+    rewards: list[int] = []
+    activated: int | None = None
+
+
+_decode_pruned = msgspec.msgpack.Decoder(Pruned).decode
+
+
+def pruned_row(pruned: Pruned, position: int) -> Row:
+    """Flatten for `UPDATE decisions SET request = ?, answer = x'' WHERE position = ?`: no answer says it is pruned."""
+    return (_encode(pruned), position)
+
+
+def is_pruned(row: Row) -> bool:
+    """Say whether a row of the `DECISION` columns has lost its content to the archive."""
+    return not row[5]
+
+
+def pruned(request: bytes) -> Pruned:
+    """Read what is left of a pruned decision from its `request`."""
+    return _decode_pruned(request)
+
+
 def decision(loop: str, row: Row) -> Decision:
     """Read a decision from a row of the `DECISION` columns."""
     position, decision_id, at, due, request, answer = row
@@ -153,12 +180,21 @@ def outcome(loop: str, decision_id: str, row: Row) -> Outcome:
     )
 
 
-def example(loop: str, row: Row) -> Example:
-    """Read an outcome, the one that it revises, and their decision from `OUTCOME`, `REVISED` and `DECISION`."""
-    width = OUTCOME.count(",") + 1
-    settled = decision(loop, row[2 * width :])
-    before = outcome(loop, settled.decision_id, row[width : 2 * width]) if row[width] else None
-    return Example(outcome(loop, settled.decision_id, row[:width]), settled, before)
+def archived_outcome(row: Row) -> Row:
+    """Return the `OUTCOME` columns of a row of the archive, which has the decision's position in second place."""
+    return (row[0], *row[2:])
+
+
+def archived_reward(loop: str, row: Row) -> Reward:
+    """Read a reward from a row of the archive, which has its position in first place."""
+    return reward(loop, row[1:])
+
+
+def example(loop: str, entry: Row, revised: Row, made: Row) -> Example:
+    """Read an outcome, the one that it revises (or nulls) and their decision from rows of the columns of each."""
+    settled = decision(loop, made)
+    before = outcome(loop, settled.decision_id, revised) if revised[0] else None
+    return Example(outcome(loop, settled.decision_id, entry), settled, before)
 
 
 def loop_record(row: Row) -> LoopRecord:

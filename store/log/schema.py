@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -68,6 +68,22 @@ def configs(db: Database) -> None:
     )
     db.execute("INSERT INTO configs SELECT id, revision, config, updated_at FROM loops")
 
+
+@migrations()
+def archive(db: Database) -> None:
+    """What was pruned after it was sealed into the archive; the ids of pruned rewards stay known."""
+    for statement in _ARCHIVE.split(";"):
+        db.execute(statement)
+
+
+_ARCHIVE = """
+CREATE TABLE pruned (
+    loop INTEGER PRIMARY KEY, decisions INTEGER NOT NULL, outcomes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE pruned_rewards (
+    loop INTEGER NOT NULL, reward_id TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (loop, reward_id)
+) STRICT, WITHOUT ROWID
+"""
 
 _FIRST_LIGHT = """
 CREATE TABLE loops (

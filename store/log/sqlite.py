@@ -7,7 +7,7 @@ be written leaves no trace, neither in the file nor in what is remembered here, 
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from store.errors import HoneyguideError, NotStored, StoreUnusable
 from store.log import rows
+from store.log.archive.reader import Archive
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
 from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
@@ -40,24 +41,27 @@ class SqliteStore:
             check_file(path)
         elif read_only:
             raise StoreUnusable(f"{path} does not exist: name the data folder of a server with --data")
+        if read_only:
+            _check_migrated(path)
         try:
             if not read_only:
                 _prepare(path)
-            self._writer = None if read_only else _connect(path)
+            self._writer = None if read_only else connect(path)
             if self._writer is not None:
                 # `begin` runs on the event loop, which must not wait; a second writer is a fault, not a habit.
                 self._writer.execute("PRAGMA busy_timeout = 0")
-            self._reader = _connect(path)
+            self._reader = connect(path)
             self._reader.execute("PRAGMA query_only = ON")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnusable(f"{path} cannot be opened ({error}): {_WAY_OUT}") from error
         self._cursors = self._durable = Cursors(self._reader)
+        self._archive = Archive(folder)
 
     def begin(self, operations: Sequence[Operation[object]]) -> list[object]:
         if self._writer is None:
             raise NotStored("this store was opened to read only")
         self._durable = self._cursors.copy()
-        tx = SqliteTransaction(self._writer, self._cursors)
+        tx = SqliteTransaction(self._writer, self._cursors, self._archive)
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             results = [_run(operation, tx) for operation in operations]
@@ -88,18 +92,24 @@ class SqliteStore:
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?"
         row = self._query(loop, query, decision_id).fetchone()
-        return rows.decision(loop, row) if row else None
+        return self._decision(loop, row) if row else None
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
         query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND r.decision_id = ? ORDER BY r.position"
-        return [rows.reward(loop, row) for row in self._query(loop, query, decision_id)]
+        archived = self._archive.rows(loop, "rewards", self._pruned(loop, decision_id).rewards)
+        return [rows.archived_reward(loop, row) for row in archived] + [
+            rows.reward(loop, row) for row in self._query(loop, query, decision_id)
+        ]
 
     def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
         query = (
             f"SELECT {rows.OUTCOME} FROM decisions d JOIN outcomes o ON o.decision = d.position"
             " WHERE d.loop = ? AND d.decision_id = ? ORDER BY o.position"
         )
-        return [rows.outcome(loop, decision_id, row) for row in self._query(loop, query, decision_id)]
+        archived = self._archive.rows(loop, "outcomes", self._pruned(loop, decision_id).outcomes)
+        return [rows.outcome(loop, decision_id, rows.archived_outcome(row)) for row in archived] + [
+            rows.outcome(loop, decision_id, row) for row in self._query(loop, query, decision_id)
+        ]
 
     def activated(self, loop: str, decision_id: str) -> int | None:
         query = (
@@ -107,7 +117,7 @@ class SqliteStore:
             " WHERE d.loop = ? AND d.decision_id = ?"
         )
         row = self._query(loop, query, decision_id).fetchone()
-        return row[0] if row else None
+        return row[0] if row else self._pruned(loop, decision_id).activated
 
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
         # The plus keeps the index by loop and id out: it would sort all of the loop's decisions for each call.
@@ -119,15 +129,16 @@ class SqliteStore:
         width = rows.DECISION.count(",") + 1
         found = []
         for row in self._query(loop, query, since, until, after, limit):
-            decision = rows.decision(loop, row[:width])
+            decision = self._decision(loop, row[:width])
             settled = rows.outcome(loop, decision.decision_id, row[width:]) if row[width] else None
-            found.append(Logged(decision, settled))
+            found.append(Logged(decision, settled or self._archived_outcome(decision, row[:width])))
         return found
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
         names = {loop_id: name for name, loop_id in self._cursors.loop_ids.items()}
         query = f"SELECT d.loop, {rows.DECISION} FROM decisions d WHERE d.position > ? ORDER BY d.position LIMIT ?"
-        return [rows.decision(names[loop], row) for loop, *row in self._reader.execute(query, (after, limit))]
+        found = self._reader.execute(query, (after, limit))
+        return [self._decision(names[row[0]], row[1:]) for row in found]
 
     def first_open(self, loop: str) -> int | None:
         query = "SELECT min(position) FROM open_decisions WHERE loop = ?"
@@ -141,7 +152,10 @@ class SqliteStore:
             " LEFT JOIN outcomes p ON p.loop = o.loop AND p.position = o.revises"
             " WHERE o.loop = ? AND o.position > ? ORDER BY o.position LIMIT ?"
         )
-        return [rows.example(loop, row) for row in self._query(loop, query, after, limit)]
+        live = {row[0]: self._example(loop, row) for row in self._query(loop, query, after, limit)}
+        # After the query: what another process prunes in between is in both.
+        archived = self._archived_examples(loop, after, limit, live)
+        return [live.get(position) or archived[position] for position in sorted([*live, *archived])[:limit]]
 
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"
@@ -177,6 +191,41 @@ class SqliteStore:
         if self._writer is not None:
             self._writer.close()
 
+    def _decision(self, loop: str, row: rows.Row) -> Decision:
+        return rows.decision(loop, self._archive.whole(loop, row))
+
+    def _pruned(self, loop: str, decision_id: str) -> rows.Pruned:
+        query = "SELECT request FROM decisions WHERE loop = ? AND decision_id = ? AND answer = x''"
+        row = self._query(loop, query, decision_id).fetchone()
+        return rows.pruned(row[0]) if row else rows.Pruned()
+
+    def _archived_outcome(self, decision: Decision, row: rows.Row) -> Outcome | None:
+        """Return the newest archived outcome of the decision in a row of the `DECISION` columns, or None."""
+        positions = rows.pruned(row[4]).outcomes[-1:] if rows.is_pruned(row) else []
+        found = self._archive.rows(decision.loop, "outcomes", positions)
+        return rows.outcome(decision.loop, decision.decision_id, rows.archived_outcome(found[0])) if found else None
+
+    def _example(self, loop: str, row: rows.Row) -> Example:
+        """Read an example from the `OUTCOME`, `REVISED` and `DECISION` columns; what was pruned is in the archive."""
+        width = rows.OUTCOME.count(",") + 1
+        entry, revised, made = row[:width], row[width : 2 * width], row[2 * width :]
+        if entry[rows.REVISES] is not None and revised[0] is None:
+            [found] = self._archive.rows(loop, "outcomes", [entry[rows.REVISES]])
+            revised = rows.archived_outcome(found)
+        return rows.example(loop, entry, revised, self._archive.whole(loop, made))
+
+    def _archived_examples(self, loop: str, after: int, limit: int, live: Container[int]) -> dict[int, Example]:
+        """Return the examples of the next `limit` positions that are not live; positions have no gaps."""
+        mark = self._query(loop, "SELECT outcomes FROM pruned WHERE loop = ?").fetchone()
+        through = mark[0] if mark else 0
+        wanted = range(after + 1, min(after + limit, through) + 1)
+        return {position: self._archived_example(loop, position) for position in wanted if position not in live}
+
+    def _archived_example(self, loop: str, position: int) -> Example:
+        [found] = self._archive.rows(loop, "outcomes", [position])
+        [made] = self._archive.rows(loop, "decisions", [found[1]])
+        return self._example(loop, (*rows.archived_outcome(found), *_NO_OUTCOME, *made))
+
     def _query(self, loop: str, query: str, *values: object) -> sqlite3.Cursor:
         # An unknown loop has no id, and so no rows.
         return self._reader.execute(query, (self._cursors.loop_ids.get(loop), *values))
@@ -207,6 +256,7 @@ _REASONS = {
 }
 """What a person can look for, by the primary code of SQLite's error."""
 
+_NO_OUTCOME = (None,) * (rows.OUTCOME.count(",") + 1)
 _WAY_OUT = (
     "it was left as it is. Keep a copy of the folder, then restore a backup, "
     "or try `sqlite3 honeyguide.db .recover`, or start on another folder with --data"
@@ -242,8 +292,17 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
         )
 
 
+def _check_migrated(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        if migrations.pending(Database(connection)):
+            raise StoreUnusable(
+                f"{path} was written by an older Honeyguide and is not migrated yet: "
+                "copy the folder, start this version's server on it once, and try again"
+            )
+
+
 def _prepare(path: Path) -> None:
-    with contextlib.closing(_connect(path)) as connection:
+    with contextlib.closing(connect(path)) as connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         migrations.apply(Database(connection))
     # A file whose name is not on disk is lost with the power, however well its content was synced.
@@ -252,7 +311,8 @@ def _prepare(path: Path) -> None:
     os.close(folder)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file to write it: every commit is synced."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5, cached_statements=1024)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import msgspec
 
 from store.log import rows
-from store.log.rows import Row
+from store.log.archive.reader import Archive
+from store.log.rows import Pruned, Row
 from store.records import AuditRecord, Checkpoint, Decision, LoopRecord, Outcome, Reward
 
 _MOST_ROWS = 64
@@ -27,6 +28,7 @@ class Cursors:
         self.next_decision: int = connection.execute("SELECT coalesce(max(position), 0) + 1 FROM decisions").fetchone()[
             0
         ]
+        self.pruned: dict[int, int] = dict(connection.execute("SELECT loop, decisions FROM pruned"))
         self.next_outcome: dict[int, int] = dict(
             connection.execute("SELECT loop, max(position) + 1 FROM outcomes GROUP BY loop")
         )
@@ -41,10 +43,11 @@ class Cursors:
 class SqliteTransaction:
     """One batch's reads and appends; `flush` writes out what was kept back."""
 
-    def __init__(self, connection: sqlite3.Connection, cursors: Cursors) -> None:
+    def __init__(self, connection: sqlite3.Connection, cursors: Cursors, archive: Archive) -> None:
         self._sql = connection.execute
         self._sql_many = connection.executemany
         self._cursors = cursors
+        self._archive = archive
         self._ids = cursors.loop_ids
         self._kept: dict[str, list[Row]] = {statement: [] for statement in _STATEMENTS}
         self._counts: dict[tuple[int, str], float] = defaultdict(float)
@@ -63,7 +66,7 @@ class SqliteTransaction:
             f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?",
             (self._ids[loop], decision_id),
         ).fetchone()
-        return rows.decision(loop, row) if row else None
+        return rows.decision(loop, self._archive.whole(loop, row)) if row else None
 
     def add_decision(self, decision: Decision) -> Decision:
         stored = decision.placed(self._cursors.next_decision)
@@ -91,7 +94,10 @@ class SqliteTransaction:
         query = "SELECT 1 FROM rewards WHERE loop = ? AND reward_id = ?"
         if (loop, reward_id) in self._reward_ids:
             return True
-        return self._sql(query, (self._ids[loop], reward_id)).fetchone() is not None
+        if self._sql(query, (self._ids[loop], reward_id)).fetchone() is not None:
+            return True
+        pruned = query.replace("rewards", "pruned_rewards")
+        return bool(self._cursors.pruned) and self._sql(pruned, (self._ids[loop], reward_id)).fetchone() is not None
 
     def add_reward(self, reward: Reward) -> None:
         self._kept[_REWARDS].append(rows.reward_row(self._ids[reward.loop], reward))
@@ -103,7 +109,12 @@ class SqliteTransaction:
         query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND r.decision_id = ? ORDER BY r.position"
         written = self._sql(query, (self._ids[decision.loop], decision.decision_id))
         kept = self._rewards_kept.get((decision.loop, decision.decision_id), [])
-        return [*(rows.reward(decision.loop, row) for row in written), *kept]
+        archived = self._archive.rows(decision.loop, "rewards", self._pruned(decision).rewards)
+        return [
+            *(rows.archived_reward(decision.loop, row) for row in archived),
+            *(rows.reward(decision.loop, row) for row in written),
+            *kept,
+        ]
 
     def activate(self, decision: Decision, at: int) -> None:
         self._kept[_ACTIVATED].append((decision.position, at))
@@ -114,7 +125,7 @@ class SqliteTransaction:
         if kept is not None:
             return kept
         row = self._sql("SELECT at FROM activations WHERE decision = ?", (decision.position,)).fetchone()
-        return row[0] if row else None
+        return row[0] if row else self._pruned(decision).activated
 
     def early(self, loop: str, decision_id: str) -> list[Reward]:
         return self._rewards(loop, "r.status = 'early' AND r.decision_id = ? ORDER BY r.position", decision_id)
@@ -149,7 +160,12 @@ class SqliteTransaction:
             f"SELECT {rows.OUTCOME} FROM outcomes o WHERE o.decision = ? ORDER BY o.position DESC LIMIT 1",
             (decision.position,),
         ).fetchone()
-        return rows.outcome(decision.loop, decision.decision_id, row) if row else None
+        if row:
+            return rows.outcome(decision.loop, decision.decision_id, row)
+        archived = self._archive.rows(decision.loop, "outcomes", self._pruned(decision).outcomes[-1:])
+        if not archived:
+            return None
+        return rows.outcome(decision.loop, decision.decision_id, rows.archived_outcome(archived[0]))
 
     def add_outcome(self, decision: Decision, outcome: Outcome) -> Outcome:
         loop_id = self._ids[outcome.loop]
@@ -209,6 +225,14 @@ class SqliteTransaction:
         self._kept[_COUNTS] = counts
         self._write_kept()
 
+    def _pruned(self, decision: Decision) -> Pruned:
+        """Return where in the archive the decision's rows are, if they were pruned."""
+        if decision.position > self._cursors.pruned.get(self._ids[decision.loop], 0):
+            return _NOT_PRUNED
+        query = "SELECT request FROM decisions WHERE position = ? AND answer = x''"
+        row = self._sql(query, (decision.position,)).fetchone()
+        return rows.pruned(row[0]) if row else _NOT_PRUNED
+
     def _write_kept(self) -> None:
         for statement, kept in self._kept.items():
             for start in range(0, len(kept), _MOST_ROWS):
@@ -230,6 +254,7 @@ class SqliteTransaction:
         return [rows.reward(loop, row) for row in self._sql(query, (self._ids[loop], *values))]
 
 
+_NOT_PRUNED = Pruned()
 _DECISIONS = "INSERT INTO decisions VALUES {rows}"
 _OPEN = "INSERT INTO open_decisions VALUES {rows}"
 _CLOSE = "DELETE FROM open_decisions WHERE due = ? AND position = ?"

@@ -254,6 +254,23 @@ def test_full_disk_is_503_with_retry_after(client: TestClient) -> None:
     assert client.post("/v1/loops/loop/decisions", json={**big, "decision_id": "d59"}).status_code == 201
 
 
+def test_full_queue_is_503_with_retry_after(client: TestClient) -> None:
+    """While as many operations as may wait for the disk do, decisions, rewards and configs are refused, not queued."""
+    commit = client.app.state.service._commit
+    commit._max_waiting = 0
+    ask = {**ASK, "decision_id": "d"}
+    for refused in (
+        client.post("/v1/loops/loop/decisions", json=ask),
+        client.post("/v1/loops/loop/rewards", json={"decision_id": "d", "value": 1}),
+        client.put("/v1/loops/other", json={}),
+    ):
+        problem(refused, 503, "wait for the disk; send the request again")
+        assert refused.headers["retry-after"] == "1"
+    problem(client.get("/v1/loops/loop/decisions/d"), 404, "'d'")
+    commit._max_waiting = 4096
+    assert client.post("/v1/loops/loop/decisions", json=ask).status_code == 201
+
+
 def test_health_and_description(client: TestClient) -> None:
     """Health and readiness answer, and the description has every route with its schemas."""
     assert client.get("/healthz").json() == {"status": "ok"}

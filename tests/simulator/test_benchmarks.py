@@ -98,3 +98,10 @@ def test_policy_latency_benchmark():
     results = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert {result["case"]["actions"] for result in results} == {10, 1000}
     assert all(result["decide_us"] > 0 and result["learn_us"] > 0 for result in results)
+
+
+def test_log_bytes_benchmark(tmp_path):
+    """A sealed decision takes less than its request, and little is left of it in the log."""
+    (result,) = _bench("log_bytes", tmp_path, "--decisions", "640")
+    assert result["decisions"] == 640
+    assert result["left"] < 0.3 * result["request"] < result["archived"] < result["request"] < result["live"]
