@@ -337,7 +337,7 @@ class TestLinear:
         mean = np.linalg.solve(precision, design.T @ y)
         assert_allclose(only(policy).mean[0, 1], mean, atol=1e-9)
         assert_allclose(only(policy).cov[0, 1], np.linalg.inv(precision), atol=1e-9)
-        assert only(policy).noise_sums[1, 0] == pytest.approx(y @ y - mean @ precision @ mean, rel=1e-9)
+        assert only(policy).noise_sums[1, 0, 1] == pytest.approx(y @ y - mean @ precision @ mean, rel=1e-9)
 
     def test_correction_is_as_if_the_reward_had_been_there(self) -> None:
         """Learning 0 and correcting it to 1 much later equals learning 1 at once."""
