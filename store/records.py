@@ -230,6 +230,14 @@ class Logged(msgspec.Struct, frozen=True):
     outcome: Outcome | None
 
 
+class Due(msgspec.Struct, frozen=True):
+    """An open decision whose window has passed, its newest entry in the outcome log, or None, and its rewards."""
+
+    decision: Decision
+    outcome: Outcome | None
+    rewards: list[Reward]
+
+
 class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A loop as stored: its config as JSON, the secret that seeds its randomness, and a revision for ETags."""
 

@@ -153,6 +153,13 @@ def outcome(loop: str, decision_id: str, row: Row) -> Outcome:
     )
 
 
+def due(loop: str, row: Row) -> tuple[Decision, Outcome | None]:
+    """Read a decision and its newest outcome, if it has one, from `OUTCOME` and `DECISION`."""
+    width = OUTCOME.count(",") + 1
+    waiting = decision(loop, row[width:])
+    return waiting, outcome(loop, waiting.decision_id, row[:width]) if row[0] else None
+
+
 def example(loop: str, row: Row) -> Example:
     """Read an outcome, the one that it revises, and their decision from `OUTCOME`, `REVISED` and `DECISION`."""
     width = OUTCOME.count(",") + 1
