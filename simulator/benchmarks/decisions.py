@@ -96,7 +96,7 @@ def main(
 
 
 def _result(client: Client, url: str, variant: Variant, *, rounds: int, seconds: float) -> Result:
-    train(client, url, loop=variant.name, policy=variant.policy)
+    train(client, url, loop=variant.name, config={"policy": {"kind": variant.policy}})
     measured = [_round(client, url, variant, seconds=seconds) for _ in range(rounds)]
     return Result(variant.name, statistics.median(one.ratio for one in measured), measured)
 
