@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Counts, Decision, Due, Example, Logged, LoopRecord, Outcome, Reward
 
 T = TypeVar("T")
 
@@ -20,8 +20,11 @@ class Transaction(Protocol):
     def close(self, decision: Decision) -> None:
         """Take the decision from the open ones, so that it no longer falls due."""
 
-    def due(self, now: int, limit: int) -> list[Decision]:
-        """Return open decisions of all loops whose window closed at or before `now`, earliest first."""
+    def due(self, now: int, limit: int) -> list[Due]:
+        """Return open decisions of all loops whose window closed at or before `now`, earliest first.
+
+        Each comes with all that has been said of it, so that closing one to which nothing came reads no more.
+        """
 
     def has_reward(self, loop: str, reward_id: str) -> bool:
         """Say whether a reward with that id is stored."""

@@ -5,7 +5,7 @@ Times are integer microseconds since 1970-01-01 UTC. Ids are per loop.
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -228,6 +228,14 @@ class Logged(msgspec.Struct, frozen=True):
 
     decision: Decision
     outcome: Outcome | None
+
+
+class Due(msgspec.Struct, frozen=True):
+    """An open decision whose window has passed, its newest entry in the outcome log, or None, and its rewards."""
+
+    decision: Decision
+    outcome: Outcome | None
+    rewards: Sequence[Reward]
 
 
 class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -103,7 +103,8 @@ def main(
 
 
 def _result(client: Client, url: str, variant: Variant, *, rounds: int, seconds: float) -> Result:
-    train(client, url, loop=variant.name, policy=variant.policy, delay=variant.delay)
+    config = {"policy": {"kind": variant.policy}, "learning": {"delay": variant.delay}}
+    train(client, url, loop=variant.name, config=config)
     measured = [_round(client, url, variant, seconds=seconds) for _ in range(rounds)]
     return Result(variant.name, statistics.median(one.ratio for one in measured), measured)
 

@@ -49,7 +49,7 @@ def main(
 ) -> None:
     """Measure the time from a reward to its being learned."""
     with bench_server(data) as (url, client, setting):
-        train(client, url, loop=LOOP, policy=policy)
+        train(client, url, loop=LOOP, config={"policy": {"kind": policy}})
         results = [_quiet(client, seconds=seconds), _busy(client, url, seconds=seconds)]
     if output is Format.JSON:
         typer.echo(msgspec.json.encode({"setting": setting, "results": results}).decode())

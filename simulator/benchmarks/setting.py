@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bandit.client import Client
 from simulator.benchmarks.bodies import decision_bodies
@@ -24,39 +25,62 @@ _FSYNCS = 100
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a result was measured; `fsync_ms` is the median of a small append with fsync in the data folder."""
+    """Where a result was measured.
+
+    `fsync_ms` is the median of a small append with fsync in the data folder, `load` the machine's load average over
+    the minute before: what else ran.
+    """
 
     cpus: int
     python: str
     machine: str
     fsync_ms: float
+    load: float
+
+
+@contextmanager
+def bench_folder(parent: Path) -> Iterator[tuple[Path, Setting]]:
+    """Make a folder in `parent`, which is removed afterwards; yields it and the setting.
+
+    It must be on the disk that is to be measured: on a RAM disk an fsync costs nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="honeyguide-bench-", dir=parent) as name:
+        yield Path(name), _setting(Path(name))
 
 
 @contextmanager
 def bench_server(parent: Path) -> Iterator[tuple[str, Client, Setting]]:
-    """Serve a new folder in `parent`, which is removed afterwards; yields the base URL, a client and the setting.
-
-    The folder must be on the disk that is to be measured: on a RAM disk an fsync costs nothing.
-    """
-    with tempfile.TemporaryDirectory(prefix="honeyguide-bench-", dir=parent) as folder:
-        setting = Setting(os.cpu_count() or 1, platform.python_version(), platform.machine(), _fsync_ms(Path(folder)))
-        data = Path(folder) / "data"
-        with (
-            serving("simulator.benchmarks.floor_server", "--data", str(data)) as url,
-            Client(url, timeout_s=60, trust_env=False) as client,
-        ):
-            yield url, client, setting
+    """Serve a new folder in `parent` (see `bench_folder`); yields the base URL, a client and the setting."""
+    with (
+        bench_folder(parent) as (folder, setting),
+        serving("simulator.benchmarks.floor_server", "--data", str(folder / "data")) as url,
+        bench_client(url) as client,
+    ):
+        yield url, client, setting
 
 
-def train(client: Client, url: str, *, loop: str, policy: str, delay: str = "wait") -> None:
-    """Make the loop, which learns after a delay or at once (`provisional`), and have it learn `TRAINED` outcomes."""
-    client.put_loop(loop, {"policy": {"kind": policy}, "learning": {"delay": delay}})
+def bench_client(url: str) -> Client:
+    """Return a client that waits as long as a loaded server may take."""
+    return Client(url, timeout_s=60, trust_env=False)
+
+
+def train(client: Client, url: str, *, loop: str, config: dict[str, Any]) -> None:
+    """Make the loop and have it learn at least `TRAINED` outcomes."""
+    client.put_loop(loop, config)
     job = decision_job(url, loop=loop, seconds=_TRAINING_SLICE_S, reward_share=1.0)
     while client.wait_learned(loop, timeout_s=120)["learned_through"] < TRAINED:
         measure(job)
 
 
-def decision_job(url: str, *, loop: str, seconds: float, reward_share: float = 0.0, connections: int = 16) -> Job:
+def decision_job(
+    url: str,
+    *,
+    loop: str,
+    seconds: float,
+    reward_share: float = 0.0,
+    connections: int = 16,
+    reward_connections: int = 4,
+) -> Job:
     """Return the job of deciding, and of rewarding a share of the decisions."""
     return Job(
         port=port_of(url),
@@ -66,6 +90,14 @@ def decision_job(url: str, *, loop: str, seconds: float, reward_share: float = 0
         connections=connections,
         reward_path=f"/v1/loops/{loop}/rewards",
         reward_share=reward_share,
+        reward_connections=reward_connections,
+    )
+
+
+def _setting(folder: Path) -> Setting:
+    load, _, _ = os.getloadavg()
+    return Setting(
+        os.cpu_count() or 1, platform.python_version(), platform.machine(), _fsync_ms(folder), round(load, 2)
     )
 
 

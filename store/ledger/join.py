@@ -12,7 +12,7 @@ from store.errors import Conflict, InvalidInput
 from store.ledger.rules import RewardRules
 from store.ledger.worth import tally, worth
 from store.ports import Transaction
-from store.records import SECOND, Cell, Decision, Outcome, OutcomeKind, Reward
+from store.records import SECOND, Cell, Decision, Due, Outcome, OutcomeKind, Reward
 
 RulesOf = Callable[[str], RewardRules]
 
@@ -110,7 +110,7 @@ def activate(
 
 def expire(tx: Transaction, now: int, rules_of: RulesOf, *, limit: int) -> list[Outcome]:
     """Close up to `limit` decisions whose window has passed, earliest first, with what their rewards come to."""
-    return [_settle(tx, decision, rules_of(decision.loop)) for decision in tx.due(now, limit)]
+    return [_settle(tx, due, rules_of(due.decision.loop)) for due in tx.due(now, limit)]
 
 
 def drop_early(tx: Transaction, loop: str, before: int, *, limit: int) -> int:
@@ -226,7 +226,7 @@ def _join_late(
     tx.count(reward.loop, late_rewards=1)
     # Expiry runs on a timer; the log must not depend on whether the timer or the reward came first.
     if latest is None or not latest.settled:
-        latest = _settle(tx, decision, rules)
+        latest = _settle(tx, Due(decision, latest, there), rules)
     in_time = reward.received_at <= rules.corrects_until(decision.due)
     if rules.late == "log" or latest.kind == "censored" or not in_time or _is_extra(reward, there, rules):
         return msgspec.structs.replace(reward, status="late")
@@ -258,13 +258,13 @@ def _settle_early(tx: Transaction, reward: Reward) -> None:
     tx.count(reward.loop, waiting_rewards=-1, dropped_rewards=int(reward.status == "dropped"))
 
 
-def _settle(tx: Transaction, decision: Decision, rules: RewardRules) -> Outcome:
+def _settle(tx: Transaction, due: Due, rules: RewardRules) -> Outcome:
     """Close a decision whose window has passed."""
-    latest = tx.latest_outcome(decision)
+    decision = due.decision
     if _dormant(tx, decision):
         return _append(tx, decision, "censored", (), rules, at=decision.due)
-    cells = tally(_joined(tx.rewards(decision)), rules)
-    return _append(tx, decision, "rewarded" if cells else "expired", cells, rules, at=decision.due, revised=latest)
+    cells = tally(_joined(due.rewards), rules)
+    return _append(tx, decision, "rewarded" if cells else "expired", cells, rules, at=decision.due, revised=due.outcome)
 
 
 def _append(  # what an entry is made of meets here

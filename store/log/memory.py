@@ -8,7 +8,7 @@ import msgspec
 
 from store.errors import HoneyguideError, NotStored
 from store.ports import Operation
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Counts, Decision, Due, Example, Logged, LoopRecord, Outcome, Reward
 
 Key = tuple[str, str]
 
@@ -58,8 +58,9 @@ class _MemoryTransaction:
     def close(self, decision: Decision) -> None:
         self._state.open = [entry for entry in self._state.open if entry[1] != decision.position]
 
-    def due(self, now: int, limit: int) -> list[Decision]:
-        return [decision for due, _, decision in self._state.open if due <= now][:limit]
+    def due(self, now: int, limit: int) -> list[Due]:
+        found = [decision for due, _, decision in self._state.open if due <= now][:limit]
+        return [Due(decision, self.latest_outcome(decision), self.rewards(decision)) for decision in found]
 
     def has_reward(self, loop: str, reward_id: str) -> bool:
         return any(r.loop == loop and r.reward_id == reward_id for r in self._state.rewards)

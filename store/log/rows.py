@@ -197,6 +197,13 @@ def example(loop: str, entry: Row, revised: Row, made: Row) -> Example:
     return Example(outcome(loop, settled.decision_id, entry), settled, before)
 
 
+def due(loop: str, row: Row) -> tuple[Decision, Outcome | None]:
+    """Read a decision and its newest outcome, if it has one, from `OUTCOME` and `DECISION`."""
+    width = OUTCOME.count(",") + 1
+    waiting = decision(loop, row[width:])
+    return waiting, outcome(loop, waiting.decision_id, row[:width]) if row[0] else None
+
+
 def loop_record(row: Row) -> LoopRecord:
     """Read a loop from `name, config, secret, revision, updated_at`."""
     name, config, secret, revision, updated_at = row

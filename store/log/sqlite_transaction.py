@@ -14,7 +14,7 @@ import msgspec
 from store.log import rows
 from store.log.archive.reader import Archive
 from store.log.rows import Pruned, Row
-from store.records import AuditRecord, Checkpoint, Decision, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Decision, Due, LoopRecord, Outcome, Reward
 
 _MOST_ROWS = 64
 """Rows to a statement: few enough that the statement of each length stays prepared."""
@@ -80,15 +80,23 @@ class SqliteTransaction:
     def close(self, decision: Decision) -> None:
         self._kept[_CLOSE].append((decision.due, decision.position))
 
-    def due(self, now: int, limit: int) -> list[Decision]:
+    def due(self, now: int, limit: int) -> list[Due]:
         self._write_kept()
         names = {loop_id: name for name, loop_id in self._ids.items()}
+        # One statement for all that have no reward, which are most: closing must not run some for each.
         found = self._sql(
-            f"SELECT d.loop, {rows.DECISION} FROM open_decisions o JOIN decisions d USING (position)"
-            " WHERE o.due <= ? ORDER BY o.due, o.position LIMIT ?",
+            "SELECT d.loop, EXISTS (SELECT 1 FROM rewards WHERE loop = d.loop AND decision_id = d.decision_id),"
+            f" {rows.OUTCOME}, {rows.DECISION} FROM open_decisions w JOIN decisions d ON d.position = w.position"
+            " LEFT JOIN outcomes o ON o.loop = d.loop"
+            " AND o.position = (SELECT max(position) FROM outcomes WHERE decision = d.position)"
+            " WHERE w.due <= ? ORDER BY w.due, w.position LIMIT ?",
             (now, limit),
-        )
-        return [rows.decision(names[loop_id], row) for loop_id, *row in found]
+        ).fetchall()
+        return [self._due(names[loop_id], row, rewarded=rewarded) for loop_id, rewarded, *row in found]
+
+    def _due(self, loop: str, row: Row, *, rewarded: bool) -> Due:
+        decision, outcome = rows.due(loop, row)
+        return Due(decision, outcome, self.rewards(decision) if rewarded else [])
 
     def has_reward(self, loop: str, reward_id: str) -> bool:
         query = "SELECT 1 FROM rewards WHERE loop = ? AND reward_id = ?"

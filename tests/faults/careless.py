@@ -22,14 +22,14 @@ from store.ports import Operation
 
 def _with_pragma(pragma: str) -> Callable[[], None]:
     def install() -> None:
-        connect = sqlite._connect
+        connect = sqlite.connect
 
         def careless(path: Path) -> sqlite3.Connection:
             connection = connect(path)
             connection.execute(pragma)
             return connection
 
-        sqlite._connect = careless
+        sqlite.connect = careless
 
     return install
 

@@ -110,7 +110,7 @@ def test_due_are_the_open_whose_window_has_passed(store: Store) -> None:
     for name, due in (("late", 9), ("soon", 3), ("other", 5)):
         d = decision(name, at=0, window=due, loop="b" if name == "other" else "a")
         write(store, [lambda tx, d=d: tx.add_decision(d)])
-    [ids] = write(store, [lambda tx: [d.decision_id for d in tx.due(5, 9)]])
+    [ids] = write(store, [lambda tx: [due.decision.decision_id for due in tx.due(5, 9)]])
     assert ids == ["soon", "other"]
     assert store.anything_due(3)
     assert not store.anything_due(2)
@@ -119,6 +119,42 @@ def test_due_are_the_open_whose_window_has_passed(store: Store) -> None:
     assert write(store, [lambda tx: len(tx.due(99, 1))]) == [1]
     assert store.first_open("a") == 1
     assert store.first_open("b") == 3
+
+
+def test_due_come_with_what_was_said_of_them(store: Store) -> None:
+    """Each due decision has its newest outcome and its rewards in order of arrival; or None, and none."""
+    first, second = reward("told", reward_id="1"), reward("told", reward_id="2", status="extra")
+
+    def tell(tx):
+        told = tx.add_decision(decision("told"))
+        tx.add_outcome(told, outcome("told", kind="provisional", value=0.0))
+        tx.add_outcome(told, outcome("told", kind="provisional", value=2.0))
+        tx.add_reward(first)
+
+    write(store, [lambda tx: tx.add_decision(decision("silent")), tell])
+    # The same id in another loop, and at another place in it, is another decision.
+    write(store, [lambda tx: tx.add_decision(decision("told", loop="b")), lambda tx: tx.add_reward(second)])
+    [found] = write(store, [lambda tx: tx.due(10, 9)])
+    assert [(due.decision.loop, due.decision.decision_id) for due in found] == [
+        ("a", "silent"),
+        ("a", "told"),
+        ("b", "told"),
+    ]
+    assert [due.rewards for due in found] == [[], [first, second], []]
+    assert [due.outcome and (due.outcome.position, due.outcome.value) for due in found] == [None, (2, 2.0), None]
+
+
+def test_due_see_what_the_same_batch_said(store: Store) -> None:
+    """A reward and an outcome of the transaction that asks for what is due are in the answer."""
+    [_, [due]] = write(
+        store,
+        [
+            lambda tx: [tx.add_outcome(tx.add_decision(decision()), outcome()), tx.add_reward(reward())],
+            lambda tx: tx.due(10, 9),
+        ],
+    )
+    assert due.outcome == msgspec.structs.replace(outcome(), position=1)
+    assert due.rewards == [reward()]
 
 
 def test_reward_ids_are_found_per_loop(store: Store) -> None:

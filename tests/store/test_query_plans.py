@@ -35,6 +35,22 @@ def statements(tmp_path: Path) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
     store.close()
 
 
+@pytest.mark.parametrize("provisional", [False, True])
+def test_closing_reads_no_more_for_many_that_are_silent(tmp_path: Path, *, provisional: bool) -> None:
+    """Decisions to which no reward came are closed with one SELECT, however many they are."""
+    store = SqliteStore(tmp_path)
+    write(store, [lambda tx: tx.put_loop(loop("a"))])
+    seen: list[str] = []
+    for i in range(50):
+        d = decision(str(i), at=0, window=10)
+        write(store, [lambda tx, d=d: record_decision(tx, d, RULES, known_id=False, provisional=provisional)])
+    store._writer.set_trace_callback(seen.append)
+    [closed] = write(store, [lambda tx: expire(tx, 10, lambda name: RULES, limit=99)])
+    store.close()
+    assert len(closed) == 50
+    assert sum(statement.startswith("SELECT") for statement in seen) == 1
+
+
 def test_no_statement_scans_a_table(statements: tuple[sqlite3.Connection, set[str]]) -> None:
     """Each SELECT, UPDATE and DELETE looks its rows up by an index."""
     connection, seen = statements
