@@ -138,6 +138,9 @@ class Store(Protocol):
     def audits(self) -> list[AuditRecord]:
         """Return the stored audit of each loop that has one, by the loop's name."""
 
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        """Return position and time of the loop's newest checkpoint, of whatever line; zeros when there is none."""
+
     def close(self) -> None:
         """Release files and connections."""
 

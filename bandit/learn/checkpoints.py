@@ -62,6 +62,13 @@ def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWES
     return Learner(line, kind.create(settings, decay=config.decay), config.reward)
 
 
+def copy_of(learner: Learner, config: LoopConfig) -> Learner:
+    """Return a learner in the same state that goes on by itself; `config` is that of its line."""
+    kind, settings = policy_type(config.policy), policy_config(config.policy)
+    policy = kind.load(settings, learner.policy.dump(), decay=config.decay)
+    return Learner(learner.line, policy, config.reward, learner.position, learner.settled)
+
+
 def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:
     """Return the learner's state as a checkpoint."""
     state = learner.policy.dump()

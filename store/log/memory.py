@@ -188,6 +188,12 @@ class MemoryStore:
     def audits(self) -> list[AuditRecord]:
         return [self._state.audits[name] for name in sorted(self._state.audits)]
 
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        stored = [
+            (c.position, c.at) for (name, _), kept in self._state.checkpoints.items() for c in kept if name == loop
+        ]
+        return max(stored, default=(0, 0))
+
     def close(self) -> None:
         """Nothing is held."""
 

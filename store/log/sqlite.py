@@ -186,6 +186,11 @@ class SqliteStore:
         query = "SELECT l.name, a.position, a.state, a.at FROM audits a JOIN loops l ON l.id = a.loop ORDER BY l.name"
         return [rows.audit(row) for row in self._reader.execute(query)]
 
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        query = "SELECT position, at FROM checkpoints WHERE loop = ? ORDER BY position DESC, at DESC LIMIT 1"
+        position, at = self._query(loop, query).fetchone() or (0, 0)
+        return position, at
+
     def close(self) -> None:
         self._reader.close()
         if self._writer is not None:

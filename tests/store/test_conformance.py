@@ -51,6 +51,7 @@ def test_absent_things_are_none_or_empty(store: Store) -> None:
         assert store.first_open(name) is None
         assert store.counts(name) == Counts()
         assert list(store.checkpoints(name, "l")) == []
+        assert store.last_checkpoint(name) == (0, 0)
 
 
 def test_ids_are_per_loop(store: Store) -> None:
@@ -204,6 +205,15 @@ def test_checkpoints_come_newest_first_and_old_ones_go(store: Store) -> None:
     write(store, [lambda tx: tx.save_checkpoint(checkpoint(7, line="m"), keep=2)])
     assert [c.position for c in store.checkpoints("a", "l")] == [20, 10]
     assert list(store.checkpoints("a", "m")) == [checkpoint(7, line="m")]
+
+
+def test_the_last_checkpoint_is_the_newest_of_all_lines(store: Store) -> None:
+    """It is the one of the highest position, whatever its line and whichever was stored last; of two, the newer."""
+    for position, line, at in ((30, "l", 5), (40, "m", 9), (40, "k", 7), (35, "l", 11)):
+        stored = msgspec.structs.replace(checkpoint(position, line), at=at)
+        write(store, [lambda tx, c=stored: tx.save_checkpoint(c, keep=9)])
+    assert store.last_checkpoint("a") == (40, 9)
+    assert store.last_checkpoint("b") == (0, 0)
 
 
 def test_log_is_read_in_order_by_time_and_position(store: Store) -> None:
