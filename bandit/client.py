@@ -172,7 +172,7 @@ class Client:
         deadline = self._clock() + timeout_s
         status = self.status(loop)
         goal = status["log_position"]
-        while status["learned_through"] < goal or status.get("relearning"):
+        while status["learned_through"] < goal or _is_of_another_line(status):
             left_s = deadline - self._clock()
             # A loop that cannot learn answers long polls at once: without this look we would poll it hot.
             if left_s <= 0 or status.get("learning_error"):
@@ -201,6 +201,11 @@ def _rfc3339(at: datetime) -> str:
             "UTC. Give it one: datetime.now(UTC)"
         )
     return at.astimezone(UTC).isoformat()
+
+
+def _is_of_another_line(status: Json) -> bool:
+    anew = status.get("relearning")
+    return anew is not None and not status["model_version"].startswith(f"{anew['line']}@")
 
 
 def _behind(loop: str, status: Json, *, goal: int, timeout_s: float) -> str:

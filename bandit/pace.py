@@ -64,6 +64,12 @@ def check_batch(mode: Mode, batch: BatchConfig | None) -> None:
             )
 
 
+def next_multiple(every_s: float, after: int) -> int:
+    """Return the first time behind `after`, in microseconds, that is a multiple of so many seconds since 1970."""
+    every = round(every_s * SECOND)
+    return (after // every + 1) * every
+
+
 def next_cut(mode: Mode, batch: BatchConfig | None, waiting: Waiting, now: int) -> int | None:
     """Return when, in microseconds, what waits is to serve; None where that is not known, or does not wait at all.
 
@@ -72,10 +78,9 @@ def next_cut(mode: Mode, batch: BatchConfig | None, waiting: Waiting, now: int) 
     if batch is None or mode == "interaction":
         return None
     if batch.every_s is not None:
-        every = round(batch.every_s * SECOND)
         # An outcome that settled before a cut and came behind it waits for the next one, like the others of its time.
         after = min(max(waiting.since, waiting.last_cut), now) if waiting.outcomes else now
-        return (after // every + 1) * every
+        return next_multiple(batch.every_s, after)
     if waiting.outcomes == 0:
         return None
     if batch.outcomes is not None and waiting.outcomes >= batch.outcomes:

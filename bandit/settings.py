@@ -21,13 +21,16 @@ class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `mode`: after each interaction, or when a `batch` is full (`micro_batch`) or its time has come (`scheduled`).
     `delay`: `wait` for the reward, or learn each decision at once as if none came, and correct it when one does
     (`provisional`); null takes the better one for the kind of policy. `decay` is how much of what was learned each
-    outcome leaves, for worlds that change; null or 1 forgets nothing. `checkpoint` says how often the state is stored.
+    outcome leaves, for worlds that change; null or 1 forgets nothing. At the multiples of `relearn_s` seconds a kind
+    that cannot correct exactly learns its log anew, as it was corrected; null is never. `checkpoint` says how often the
+    state is stored.
     """
 
     mode: Mode = "interaction"
     batch: BatchConfig | None = None
     delay: Literal["wait", "provisional"] | None = None
     decay: Annotated[float, msgspec.Meta(ge=0.01, le=1)] | None = None
+    relearn_s: Annotated[float, msgspec.Meta(ge=60, le=31_536_000)] | None = None
     release: Literal["auto"] = "auto"
     checkpoint: CheckpointConfig = CheckpointConfig()
 
@@ -81,6 +84,11 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidInput(
                 f'learning.delay is "provisional", but {self._policy_name} cannot take back what it learned: '
                 'use "wait", or leave it out'
+            )
+        if self.learning.relearn_s is not None and self._corrects:
+            raise InvalidInput(
+                f"learning.relearn_s is {self.learning.relearn_s!r}, but {self._policy_name} corrects exactly what it "
+                "learned, so learning it anew would change nothing: leave it out"
             )
         self._check_conservative()
         if self.guards:

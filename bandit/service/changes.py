@@ -8,8 +8,8 @@ from bandit.settings import LoopConfig
 
 Effect: TypeAlias = Literal["next_decision", "new_outcomes", "timing", "new_line"]
 """`next_decision`: for decisions from the next one on. `new_outcomes`: for rewards that come and windows that end from
-now on; what is in the log stays. `timing`: when outcomes are learned and stored, not what. `new_line`: it changes what
-the numbers of the model mean, so another line learns the log from its beginning."""
+now on; what is in the log stays. `timing`: when outcomes are learned, learned anew and stored. `new_line`: it changes
+what the numbers of the model mean, so another line learns the log from its beginning."""
 
 EFFECTS: dict[str, Effect] = {
     "policy": "new_line",
@@ -35,6 +35,7 @@ EFFECTS: dict[str, Effect] = {
     "learning.batch": "timing",
     "learning.delay": "next_decision",
     "learning.decay": "new_line",
+    "learning.relearn_s": "timing",
     "learning.release": "timing",
     "learning.checkpoint.outcomes": "timing",
     "learning.checkpoint.seconds": "timing",

@@ -8,19 +8,20 @@ from bandit.decide import Frame
 from bandit.exploration import History
 from bandit.learn.checkpoints import checkpoint_of, copy_of, line_name, open_line
 from bandit.learn.learner import Learner
-from bandit.pace import Waiting, next_cut
+from bandit.pace import Waiting, next_cut, next_multiple
 from bandit.service.frequencies import open_frequency
 from bandit.service.past import open_history
 from bandit.service.serving import Serving
 from bandit.settings import LoopConfig, read_config
 from store.errors import HoneyguideError
 from store.log.group_commit import GroupCommit
-from store.ports import Store, Transaction
-from store.records import SECOND, Checkpoint, Clock, LoopRecord
+from store.ports import Operation, Store, Transaction
+from store.records import SECOND, Checkpoint, Clock, LoopRecord, Relearning
 
 _log = logging.getLogger(__name__)
 
 CHECKPOINTS_KEPT = 20
+_EVER = 2**62
 RETRY_AFTER = SECOND
 """Microseconds after which a cut that could not be stored is tried again."""
 
@@ -77,10 +78,9 @@ class LoopRuntime:
         return self._serving.saved
 
     @property
-    def relearning(self) -> Learner | None:
-        """Another line that learns the log and is to serve when it has; None where there is none."""
-        behind = self._next
-        return behind.learner if behind and behind.learner.line != self.learner.line else None
+    def behind(self) -> Learner | None:
+        """What is to serve next, once it has learned the log; None where there is nothing."""
+        return self._next.learner if self._next else None
 
     def frame(self) -> Frame:
         """Return what the loop brings to a decision now."""
@@ -126,7 +126,7 @@ class LoopRuntime:
 
     def reached(self, position: int) -> bool:
         """Say whether the config's own line serves with the outcomes through `position`."""
-        return self.relearning is None and self._serving.reached(position)
+        return self.line == self.learner.line and self._serving.reached(position)
 
     @property
     def through(self) -> int:
@@ -201,6 +201,8 @@ class LoopRuntime:
 
     async def _step(self) -> bool:
         """Do the next small piece of what there is to do; returns False when there is nothing."""
+        if self._next is None and await self._relearn_if_due():
+            return True
         if self._next is None and self._cut_is_due():
             self._cut = self._log_position()
             learner = copy_of(self.learner, self.config)
@@ -209,13 +211,38 @@ class LoopRuntime:
             return await self._go_on_behind(self._next)
         return await self._go_on_in_place(self._serving)
 
+    async def _relearn_if_due(self) -> bool:
+        """Have the line learn anew before its next outcome, if it is time; on disk first, for every fold must do so."""
+        self._wake_at, every_s, learner = None, self.config.learning.relearn_s, self.learner
+        if (
+            every_s is None
+            or not self._serving.reached(max(1, self.through))
+            or learner.position in learner.relearnings
+        ):
+            return False
+        past = self._store.relearnings(self.name, learner.line)
+        now, due_at = self._clock(), next_multiple(every_s, max([self.record.updated_at, *(r.at for r in past)]))
+        if due_at > now:
+            self._wake_at = due_at
+            return False
+        relearning = Relearning(loop=self.name, line=learner.line, position=learner.position, at=now)
+        if not await self._write(functools.partial(_add_relearning, relearning=relearning), "not learned anew"):
+            self._wake_at = now + RETRY_AFTER
+            return False
+        learner.relearnings = (*learner.relearnings, learner.position)
+        return True
+
     def _cut_is_due(self) -> bool:
+        if not self.config.learning.in_batches:
+            return False
         next_at = self.next_at if self._serving.reached(self.through) else None
-        self._wake_at = next_at
+        if next_at is not None:
+            self._wake_at = next_at if self._wake_at is None else min(self._wake_at, next_at)
         return self.waiting > 0 and next_at is not None and next_at <= self._clock()
 
     async def _go_on_in_place(self, serving: Serving) -> bool:
-        moved = serving.step(self._store, self.name, self.through)
+        # Where each outcome is learned at once, the end of the log need not be asked for, and learning anew not wait.
+        moved = serving.step(self._store, self.name, self._cut if self.config.learning.in_batches else _EVER)
         await self._tell()
         if self._checkpoint_is_due(serving):
             await self._save(serving)
@@ -251,13 +278,22 @@ class LoopRuntime:
 
     async def _save(self, serving: Serving) -> bool:
         checkpoint = checkpoint_of(self.name, serving.learner, self._clock())
-        try:
-            await self._commit.submit(functools.partial(_save_checkpoint, checkpoint=checkpoint))
-        except HoneyguideError as error:
-            _log.warning("loop %r: no checkpoint at %s: %s", self.name, checkpoint.position, error)
+        if not await self._write(functools.partial(_save_checkpoint, checkpoint=checkpoint), "no checkpoint"):
             return False
         serving.saved, serving.saved_at = checkpoint.position, checkpoint.at
         return True
+
+    async def _write(self, operation: Operation[None], otherwise: str) -> bool:
+        try:
+            await self._commit.submit(operation)
+        except HoneyguideError as error:
+            _log.warning("loop %r: %s: %s", self.name, otherwise, error)
+            return False
+        return True
+
+
+def _add_relearning(tx: Transaction, relearning: Relearning) -> None:
+    tx.add_relearning(relearning)
 
 
 def _save_checkpoint(tx: Transaction, checkpoint: Checkpoint) -> None:

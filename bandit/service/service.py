@@ -243,7 +243,7 @@ class Service:
             learning_error=runtime.learning_error,
             fallbacks=counts.fallbacks,
             learning=views.learning_view(runtime.config, runtime.next_at, runtime.waiting),
-            relearning=views.relearning_view(runtime.relearning),
+            relearning=views.relearning_view(runtime.learner, runtime.behind),
             exploration=views.exploration_view(
                 runtime.config.exploration, counts, runtime.history, runtime.learner.settled, self._clock()
             ),

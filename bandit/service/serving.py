@@ -1,6 +1,7 @@
 """What serves, or is to serve next: a line's state, and what the guards know of the log at the same position."""
 
 from bandit.exploration import History
+from bandit.learn.advance import advance
 from bandit.learn.learner import Learner
 from store.ports import Store
 
@@ -40,9 +41,6 @@ class Serving:
             # The guards may begin before the checkpoint that the learner began from.
             self.history.learn(store.examples(loop, after=seen, limit=min(SLICE, position - seen)))
             return True
-        if position >= through:
-            return False
-        examples = store.examples(loop, after=position, limit=min(SLICE, through - position))
-        self.learner.fold(examples)
-        self.history.learn(examples)
-        return bool(examples)
+        examples = advance(store, loop, self.learner, through=through, limit=SLICE)
+        self.history.learn(examples or [])
+        return examples is not None

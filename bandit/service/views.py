@@ -301,7 +301,7 @@ class LearningView(msgspec.Struct, frozen=True):
 
 
 class RelearningView(msgspec.Struct, frozen=True):
-    """The line that is to serve once it has learned the log, and how far it is."""
+    """The line that learns the log, another one or anew, before it serves or goes on, and how far it is."""
 
     line: str
     position: int
@@ -399,9 +399,12 @@ def learning_view(config: LoopConfig, next_at: int | None, waiting: int) -> Lear
     return LearningView(config.learning.mode, delay, None if next_at is None else instant(next_at), waiting)
 
 
-def relearning_view(learner: Learner | None) -> RelearningView | None:
-    """Return how far the line that is to serve next has come."""
-    return None if learner is None else RelearningView(learner.line, learner.position)
+def relearning_view(serving: Learner, behind: Learner | None) -> RelearningView | None:
+    """Return how far the line that learns the log has come; `behind` is what is to serve next, if anything."""
+    for learner in (behind, serving):
+        if learner is not None and learner.relearned:
+            return RelearningView(learner.line, learner.relearned)
+    return RelearningView(behind.line, behind.position) if behind and behind.line != serving.line else None
 
 
 def exploration_view(

@@ -4,7 +4,20 @@ from typing import Any
 
 import msgspec
 
-from store.records import AuditRecord, Cell, Checkpoint, Decision, Example, Law, LoopRecord, Odds, Outcome, Reward, Slot
+from store.records import (
+    AuditRecord,
+    Cell,
+    Checkpoint,
+    Decision,
+    Example,
+    Law,
+    LoopRecord,
+    Odds,
+    Outcome,
+    Relearning,
+    Reward,
+    Slot,
+)
 
 Row = tuple[Any, ...]
 
@@ -195,6 +208,12 @@ def example(loop: str, entry: Row, revised: Row, made: Row) -> Example:
     settled = decision(loop, made)
     before = outcome(loop, settled.decision_id, revised) if revised[0] else None
     return Example(outcome(loop, settled.decision_id, entry), settled, before)
+
+
+def relearning(loop: str, line: str, row: Row) -> Relearning:
+    """Read where a line learned anew from `position, at`."""
+    position, at = row
+    return Relearning(loop=loop, line=line, position=position, at=at)
 
 
 def loop_record(row: Row) -> LoopRecord:

@@ -19,7 +19,18 @@ from store.log.archive.reader import Archive
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
 from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import (
+    AuditRecord,
+    Checkpoint,
+    Counts,
+    Decision,
+    Example,
+    Logged,
+    LoopRecord,
+    Outcome,
+    Relearning,
+    Reward,
+)
 
 FILE_NAME = "honeyguide.db"
 _MAGIC = b"SQLite format 3\x00"
@@ -156,6 +167,10 @@ class SqliteStore:
         # After the query: what another process prunes in between is in both.
         archived = self._archived_examples(loop, after, limit, live)
         return [live.get(position) or archived[position] for position in sorted([*live, *archived])[:limit]]
+
+    def relearnings(self, loop: str, line: str) -> list[Relearning]:
+        query = "SELECT position, at FROM relearnings WHERE loop = ? AND line = ? ORDER BY position"
+        return [rows.relearning(loop, line, row) for row in self._query(loop, query, line)]
 
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"

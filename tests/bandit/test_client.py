@@ -259,7 +259,7 @@ def test_wait_learned_waits_for_another_line():
     """While another line learns the log, what the old one had learned does not count."""
     anew = {"line": "l", "position": 4}
     answers = [
-        Answer(200, {"log_position": 9, "learned_through": 9, "relearning": anew}),
+        Answer(200, {"log_position": 9, "learned_through": 9, "model_version": "k@9", "relearning": anew}),
         Answer(200, {"log_position": 9, "learned_through": 9, "relearning": None}),
     ]
     with talking(*answers) as (script, client):

@@ -8,7 +8,7 @@ from support import decision, loop
 
 from store.errors import Conflict, NotStored
 from store.ports import Store, write
-from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Reward
+from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Relearning, Reward
 
 
 def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
@@ -146,6 +146,16 @@ def test_early_rewards_wait_and_are_settled_one_by_one(store: Store) -> None:
     [waiting] = write(store, [lambda tx: (tx.early("a", "d"), tx.early_before("a", 3, 9), tx.early_before("a", 2, 9))])
     assert waiting == ([early], [early], [])
     assert [r.status for r in store.rewards("a", "d")] == ["joined", "early"]
+
+
+def test_relearnings_are_kept_per_line(store: Store) -> None:
+    """Where a line learned its log anew is there by position, for that line alone."""
+    for position, line in ((9, "l"), (4, "l"), (4, "m")):
+        made = Relearning(loop="a", line=line, position=position, at=position + 1)
+        write(store, [lambda tx, r=made: tx.add_relearning(r)])
+    assert [(r.position, r.at) for r in store.relearnings("a", "l")] == [(4, 5), (9, 10)]
+    assert [r.position for r in store.relearnings("a", "m")] == [4]
+    assert store.relearnings("b", "l") == store.relearnings("a", "n") == []
 
 
 def test_counts_add_up(store: Store) -> None:
