@@ -82,6 +82,10 @@ class Client:
         """Make the loop `name`, or replace its whole config."""
         return self._caller.send(Call("PUT", _loop_path(name), body=dict(config)))
 
+    def changes(self, name: str, config: Mapping[str, Any]) -> Json:
+        """Return what `put_loop` would change, key by key, and change nothing."""
+        return self._caller.send(Call("PUT", _loop_path(name), body=dict(config), params={"dry_run": "true"}))
+
     def loop(self, name: str) -> Json:
         """Return the loop `name` with its config."""
         return self._caller.send(Call("GET", _loop_path(name)))
@@ -159,14 +163,16 @@ class Client:
         return self._caller.send(Call("GET", f"{_loop_path(loop)}/status"))
 
     def wait_learned(self, loop: str, *, timeout_s: float = 30.0) -> Json:
-        """Wait until every outcome in the log at the time of the call is learned; return the status.
+        """Wait until every outcome in the log at the time of the call is learned, by the config's own line.
+
+        Returns the status.
 
         Raises `NotLearned` when `timeout_s` pass first, or when the learner says that it cannot go on.
         """
         deadline = self._clock() + timeout_s
         status = self.status(loop)
         goal = status["log_position"]
-        while status["learned_through"] < goal:
+        while status["learned_through"] < goal or _is_of_another_line(status):
             left_s = deadline - self._clock()
             # A loop that cannot learn answers long polls at once: without this look we would poll it hot.
             if left_s <= 0 or status.get("learning_error"):
@@ -197,8 +203,16 @@ def _rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
+def _is_of_another_line(status: Json) -> bool:
+    anew = status.get("relearning")
+    return anew is not None and not status["model_version"].startswith(f"{anew['line']}@")
+
+
 def _behind(loop: str, status: Json, *, goal: int, timeout_s: float) -> str:
-    through = f"loop {loop!r} has learned through {status['learned_through']}, not yet {goal}"
+    who, position = f"loop {loop!r}", status["learned_through"]
+    if anew := status.get("relearning"):
+        who, position = f"{who}, which learns anew as {anew['line']},", anew["position"]
+    through = f"{who} has learned through {position}, not yet {goal}"
     if status.get("learning_error"):
         return f"{through}, and stopped: {status['learning_error']}"
     return f"{through}, after {timeout_s:g} s. Wait longer, or look at GET {_loop_path(loop)}/status"

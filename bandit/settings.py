@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from bandit.exploration import ExplorationConfig
+from bandit.pace import BatchConfig, CheckpointConfig, Mode, check_batch
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.ranking.guards import GuardConfig, check_guards
 from store.errors import InvalidInput
@@ -15,17 +16,31 @@ LONG_WINDOW_S = 60
 
 
 class LearningConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When outcomes are learned: after each interaction, once the reward or the end of its window is there.
+    """When outcomes are learned, once the reward or the end of its window is there.
 
-    `delay`: `wait` for that, or learn each decision at once as if no reward came, and correct it when one does
+    `mode`: after each interaction, or when a `batch` is full (`micro_batch`) or its time has come (`scheduled`).
+    `delay`: `wait` for the reward, or learn each decision at once as if none came, and correct it when one does
     (`provisional`); null takes the better one for the kind of policy. `decay` is how much of what was learned each
-    outcome leaves, for worlds that change; null or 1 forgets nothing.
+    outcome leaves, for worlds that change; null or 1 forgets nothing. At the multiples of `relearn_s` seconds a kind
+    that cannot correct exactly learns its log anew, as it was corrected; null is never. `checkpoint` says how often the
+    state is stored.
     """
 
-    mode: Literal["interaction"] = "interaction"
+    mode: Mode = "interaction"
+    batch: BatchConfig | None = None
     delay: Literal["wait", "provisional"] | None = None
     decay: Annotated[float, msgspec.Meta(ge=0.01, le=1)] | None = None
+    relearn_s: Annotated[float, msgspec.Meta(ge=60, le=31_536_000)] | None = None
     release: Literal["auto"] = "auto"
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def __post_init__(self) -> None:
+        check_batch(self.mode, self.batch)
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether the state that serves moves from cut to cut, not with each outcome."""
+        return self.mode != "interaction"
 
 
 class FeatureConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +84,11 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidInput(
                 f'learning.delay is "provisional", but {self._policy_name} cannot take back what it learned: '
                 'use "wait", or leave it out'
+            )
+        if self.learning.relearn_s is not None and self._corrects:
+            raise InvalidInput(
+                f"learning.relearn_s is {self.learning.relearn_s!r}, but {self._policy_name} corrects exactly what it "
+                "learned, so learning it anew would change nothing: leave it out"
             )
         self._check_conservative()
         if self.guards:
@@ -117,6 +137,11 @@ def read_config(body: bytes) -> LoopConfig:
         return msgspec.json.decode(body, type=LoopConfig)
     except msgspec.ValidationError as error:
         raise _explained(error) from None
+
+
+def as_stored(config: LoopConfig) -> LoopConfig:
+    """Return the config as it comes back from a store: the same, but with `0.0` for a default that is written `0`."""
+    return read_config(msgspec.json.encode(config))
 
 
 def _explained(error: msgspec.ValidationError) -> InvalidInput:

@@ -3,7 +3,19 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Due, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import (
+    AuditRecord,
+    Checkpoint,
+    Counts,
+    Decision,
+    Due,
+    Example,
+    Logged,
+    LoopRecord,
+    Outcome,
+    Relearning,
+    Reward,
+)
 
 T = TypeVar("T")
 
@@ -65,6 +77,9 @@ class Transaction(Protocol):
     def save_checkpoint(self, checkpoint: Checkpoint, *, keep: int) -> None:
         """Store a checkpoint and drop all but the newest `keep` of its line."""
 
+    def add_relearning(self, relearning: Relearning) -> None:
+        """Append that a line is to learn its log anew, at most once for each position."""
+
     def touch(self) -> None:
         """Write what means nothing, so that the commit needs the disk as much as any other."""
 
@@ -123,6 +138,9 @@ class Store(Protocol):
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
         """Return outcomes with position > `after`, in order, each with its decision and the entry that it revises."""
 
+    def relearnings(self, loop: str, line: str) -> list[Relearning]:
+        """Return where the line learned its log anew, by position."""
+
     def log_position(self, loop: str) -> int:
         """Return the position of the newest durable outcome, 0 when there is none."""
 
@@ -140,6 +158,9 @@ class Store(Protocol):
 
     def audits(self) -> list[AuditRecord]:
         """Return the stored audit of each loop that has one, by the loop's name."""
+
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        """Return position and time of the loop's newest checkpoint, of whatever line; zeros when there is none."""
 
     def close(self) -> None:
         """Release files and connections."""

@@ -273,6 +273,18 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     at: int
 
 
+class Relearning(msgspec.Struct, frozen=True, kw_only=True):
+    """That a line learned its log anew behind `position`: from there on the state is another one than folding gave.
+
+    What it goes on from is made of the newest outcome, through `position`, of each decision, in the order of the first.
+    """
+
+    loop: str
+    line: str
+    position: int
+    at: int
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """A loop's running totals; `expected_exploration` sums each decision's probability off the greedy action."""
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
@@ -25,6 +25,7 @@ from bandit.policies.catalogue import KINDS
 from bandit.policies.rules import RULES
 from bandit.ranking.beliefs import READERS
 from bandit.ranking.why_not import WhyNot
+from bandit.service.changes import EFFECTS, Effect
 from bandit.service.views import StatusView
 from bandit.settings import LoopConfig
 from simulator.server import free_port
@@ -138,6 +139,15 @@ def test_every_config_key_is_documented() -> None:
         elif f"`{value}`" not in row(text, key):
             wrong.append(f"{key}: {value}")
     assert wrong == []
+
+
+def test_every_effect_is_documented() -> None:
+    """The row of an effect names each key that has it, or the object that the key is in; no other row does."""
+    own = section(page("loop-config.md"), "## What a change does")
+    told = {effect: set(re.findall(r"`([\w.]+)`", row(own, effect))) for effect in get_args(Effect)}
+    for key, effect in EFFECTS.items():
+        names = {key, key.rpartition(".")[0] or key}
+        assert [name for name in told if names & told[name]] == [effect], key
 
 
 def test_every_policy_setting_is_documented() -> None:

@@ -34,12 +34,12 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One route: what it takes, and what it answers by status; `problems` are the errors of its own."""
+    """One route: what it takes, and what it answers by status (a tuple: any of it); `problems` are its errors."""
 
     method: str
     path: str
     endpoint: Endpoint
-    answers: dict[int, type]
+    answers: dict[int, type | tuple[type, ...]]
     takes: type | None = None
     query: dict[str, Schema] = {}
     headers: dict[str, Schema] = {}
@@ -94,8 +94,9 @@ OPERATIONS = (
         "PUT",
         _LOOP,
         routes.put_loop,
-        {201: LoopConfig, 200: LoopConfig},
+        {201: LoopConfig, 200: (LoopConfig, views.ChangesView)},
         takes=LoopConfig,
+        query={"dry_run": {"type": "boolean"}},
         headers={"If-Match": {"type": "string", "pattern": '^("[0-9]+"|\\*)$'}},
         problems=(400, 409, 413, 422, 503),
     ),
@@ -108,7 +109,8 @@ OPERATIONS = (
 
 def describe(title: str, version: str) -> Schema:
     """Return the OpenAPI 3.1 description of all routes."""
-    types = {t for o in OPERATIONS for t in (*o.answers.values(), *([o.takes] if o.takes else []))} | {Problem}
+    answered = {kind for o in OPERATIONS for kinds in o.answers.values() for kind in _each(kinds)}
+    types = answered | {o.takes for o in OPERATIONS if o.takes} | {Problem}
     types.discard(type(None))
     ordered = sorted(types, key=lambda t: t.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
@@ -130,7 +132,10 @@ def _describe(operation: Operation, refs: dict[type, Schema]) -> Schema:
         "summary": (operation.endpoint.__doc__ or "").strip(),
         "parameters": _parameters(operation),
         "responses": {
-            **{str(status): _answer(refs.get(kind)) for status, kind in operation.answers.items()},
+            **{
+                str(status): _answer([refs[k] for k in _each(kinds) if k in refs])
+                for status, kinds in operation.answers.items()
+            },
             **{str(status): _content("application/problem+json", refs[Problem]) for status in operation.problems},
         },
     }
@@ -140,12 +145,18 @@ def _describe(operation: Operation, refs: dict[type, Schema]) -> Schema:
     return description
 
 
-def _answer(schema: Schema | None) -> Schema:
-    return {"description": "no content"} if schema is None else _content("application/json", schema)
+def _each(kinds: type | tuple[type, ...]) -> tuple[type, ...]:
+    return kinds if isinstance(kinds, tuple) else (kinds,)
 
 
-def _content(media: str, schema: Schema) -> Schema:
-    return {"description": schema["$ref"].rsplit("/", 1)[1], "content": {media: {"schema": schema}}}
+def _answer(schemas: list[Schema]) -> Schema:
+    return _content("application/json", *schemas) if schemas else {"description": "no content"}
+
+
+def _content(media: str, *schemas: Schema) -> Schema:
+    names = " or ".join(schema["$ref"].rsplit("/", 1)[1] for schema in schemas)
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+    return {"description": names, "content": {media: {"schema": schema}}}
 
 
 def _parameters(operation: Operation) -> list[Schema]:

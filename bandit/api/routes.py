@@ -63,11 +63,15 @@ async def get_status(request: Request) -> Response:
 
 
 async def put_loop(request: Request) -> Response:
-    """Create or replace a loop; answers with the whole config, defaults included."""
+    """Create or replace a loop; answers with the whole config, or with what would change if it is a dry run."""
+    _allow(request, ("dry_run",))
+    name, dry_run = request.path_params["loop"], _flag(request, "dry_run")
     body = await read_body(request)
     decode(_any, body)  # what is not JSON at all is the caller's 400, before any rule is looked at
     config = read_config(body)
-    view, new = await _service(request).put_loop(request.path_params["loop"], config, _if_match(request))
+    if dry_run:
+        return answer(200, _service(request).changes(name, config, _if_match(request)))
+    view, new = await _service(request).put_loop(name, config, _if_match(request))
     return answer(201 if new else 200, view.config, {"ETag": _etag(view)})
 
 

@@ -48,6 +48,12 @@ class LearnedCounts:
         self.established = 0
         self._counts: dict[str, int] = {}
 
+    def copy(self) -> "LearnedCounts":
+        """Return the counts as they are now."""
+        new = LearnedCounts(self.enough)
+        new.position, new.established, new._counts = self.position, self.established, self._counts.copy()
+        return new
+
     def learn(self, example: Example) -> None:
         """Count a settled outcome for the actions of its ranking; one that is counted already changes nothing."""
         outcome, ranking = example.outcome, example.decision.ranking

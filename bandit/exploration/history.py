@@ -89,6 +89,10 @@ class History:
                 for example in examples:
                     part.learn(example)
 
+    def ahead(self) -> "History":
+        """Return the history of what is to serve next: its counts go on by themselves, the rest is shared with this."""
+        return History(self.budget, self.gate, None if self.learned is None else self.learned.copy())
+
     @property
     def position(self) -> int | None:
         """The newest outcome that all parts have taken into account; None where none needs any."""
@@ -105,10 +109,10 @@ class History:
         return None if key is None else entities.get(key)
 
 
-def history_of(config: ExplorationConfig, top: float | None, now: int, before: History, *, same_line: bool) -> History:
+def history_of(config: ExplorationConfig, top: float | None, now: int, before: History) -> History:
     """Return the history that a config needs; parts of the one `before` go on where their settings are the same.
 
-    `top` is the largest reward, and `same_line` says that the line and what it learned is that of before.
+    `top` is the largest reward. What serves never goes back in the log, whatever line it is of, so its counts go on.
     """
     budget, gate, learned = before.budget, before.gate, before.learned
     if (budget and budget.config) != config.budget:
@@ -119,6 +123,6 @@ def history_of(config: ExplorationConfig, top: float | None, now: int, before: H
         gate = Gate(config.conservative, top, now)
     if config.ceiling is None:
         learned = None
-    elif learned is None or not same_line or learned.enough != config.ceiling.outcomes:
+    elif learned is None or learned.enough != config.ceiling.outcomes:
         learned = LearnedCounts(config.ceiling.outcomes)
     return History(budget, gate, learned)

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info
 
 from bandit.compiled import host_processor
 from bandit.learn.learner import Learner
+from bandit.policies.base import Policy
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
@@ -45,21 +46,40 @@ def numerics_fingerprint() -> str:
 _NEWEST = 2**62
 
 
+def begin_line(store: Store, loop: str, config: LoopConfig) -> Learner:
+    """Return the config's line at its beginning, which knows where it learned the loop's log anew."""
+    line, kind, settings = line_name(config), policy_type(config.policy), policy_config(config.policy)
+    relearnings = tuple(there.position for there in store.relearnings(loop, line))
+    fresh = functools.partial(kind.create, settings, decay=config.decay)
+    return Learner(line, fresh(), config.reward, relearnings=relearnings, fresh=fresh)
+
+
 def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST) -> Learner:
     """Return the config's line, from its newest sound checkpoint at or before `through`, or from the beginning."""
-    line, kind, settings = line_name(config), policy_type(config.policy), policy_config(config.policy)
-    for checkpoint in store.checkpoints(loop, line):
+    learner = begin_line(store, loop, config)
+    for checkpoint in store.checkpoints(loop, learner.line):
         if checkpoint.position > through:
             continue
         try:
             if digest(checkpoint.state) != checkpoint.digest:
                 raise InvalidInput("its digest does not match")
-            policy = kind.load(settings, checkpoint.state, decay=config.decay)
-            return Learner(line, policy, config.reward, checkpoint.position, checkpoint.settled)
+            learner.policy = _load(config, checkpoint.state)
         except InvalidInput as error:
-            version = f"{line}@{checkpoint.position}"
+            version = f"{learner.line}@{checkpoint.position}"
             _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
-    return Learner(line, kind.create(settings, decay=config.decay), config.reward)
+        else:
+            learner.position, learner.settled = checkpoint.position, checkpoint.settled
+            break
+    return learner
+
+
+def copy_of(learner: Learner, config: LoopConfig) -> Learner:
+    """Return a learner in the same state that goes on by itself; `config` is that of its line."""
+    return learner.with_policy(_load(config, learner.policy.dump()))
+
+
+def _load(config: LoopConfig, state: bytes) -> Policy:
+    return policy_type(config.policy).load(policy_config(config.policy), state, decay=config.decay)
 
 
 def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:

@@ -1,6 +1,6 @@
 """The learner: folds outcomes into a line's state, in log order, without gaps."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -16,36 +16,81 @@ class Learner:
     """A line and how far it has folded the outcome log.
 
     `position` is that of the newest outcome that the policy's state contains, and `settled` how many of them settled
-    their decision; `rules` say what rewards are worth.
+    their decision; `rules` say what rewards are worth. Behind each of the positions `relearnings`, in the order of the
+    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`.
     """
 
-    __slots__ = ("_rules", "line", "policy", "position", "settled")
+    __slots__ = ("_anew", "_fresh", "_rules", "line", "policy", "position", "relearnings", "settled")
 
-    def __init__(self, line: str, policy: Policy, rules: RewardRules, position: int = 0, settled: int = 0) -> None:
+    def __init__(
+        self,
+        line: str,
+        policy: Policy,
+        rules: RewardRules,
+        position: int = 0,
+        settled: int = 0,
+        relearnings: tuple[int, ...] = (),
+        fresh: Callable[[], Policy] | None = None,
+    ) -> None:
         self.line = line
         self.policy = policy
         self.position = position
         self.settled = settled
+        self.relearnings = relearnings
         self._rules = rules
+        self._fresh = fresh
+        self._anew: _Anew | None = None
 
     @property
     def model_version(self) -> str:
         """The name of the state: `line@position`."""
         return f"{self.line}@{self.position}"
 
+    @property
+    def relearned(self) -> int | None:
+        """How far it has learned anew, while it does; None where there is nothing to learn anew at `position`."""
+        reached = self._anew.reached if self._anew else 0
+        return reached if self.position in self.relearnings and reached < self.position else None
+
+    def with_policy(self, policy: Policy) -> "Learner":
+        """Return a learner at the same position with a copy of the policy."""
+        return Learner(self.line, policy, self._rules, self.position, self.settled, self.relearnings, self._fresh)
+
     def fold(self, examples: Iterable[Example]) -> None:
         """Fold the next outcomes; they must follow `position` one by one.
 
-        Raises `ValueError` when an outcome is missing, repeated or out of order.
+        Raises `ValueError` when an outcome is missing, repeated or out of order, or is to follow what was not yet
+        learned anew.
         """
         for example in examples:
             if example.outcome.position != self.position + 1:
                 raise ValueError(f"outcome {example.outcome.position} does not follow {self.position}")
-            self._fold_one(example)
+            # The state that `position` names stays what folding gave: what was learned anew has its first name behind.
+            policy = self._learned_anew() if self.position in self.relearnings else self.policy
+            self._fold_one(policy, example, settles=_settles(example.outcome))
+            self.policy, self._anew = policy, None
             self.position += 1
             self.settled += _settles(example.outcome)
 
-    def _fold_one(self, example: Example) -> None:
+    def relearn(self, examples: Iterable[Example], *, through: int) -> None:
+        """Learn decisions' newest outcomes, in the order of their first ones, which were all through that position.
+
+        The policy serves as it is until the next outcome is folded.
+        """
+        if self._anew is None:
+            if self._fresh is None:
+                raise ValueError(f"{self.line} cannot begin anew: open it with `open_line`")
+            self._anew = _Anew(self._fresh())
+        for example in examples:
+            self._fold_one(self._anew.policy, example, settles=example.outcome.settled)
+        self._anew.reached = through
+
+    def _learned_anew(self) -> Policy:
+        if self._anew is None or self.relearned is not None:
+            raise ValueError(f"{self.model_version} is to be learned anew before it goes on: use `advance`")
+        return self._anew.policy
+
+    def _fold_one(self, policy: Policy, example: Example, *, settles: bool) -> None:
         outcome, decision, before = example.outcome, example.decision, example.before
         if outcome.kind == "censored":
             return
@@ -53,13 +98,23 @@ class Learner:
         learned = credits_of(outcome, slots, self._rules)
         replaced = [None] * slots if before is None else credits_of(before, slots, self._rules)
         for place, (slot, reward, previous) in enumerate(zip(decision.ranking, learned, replaced, strict=True)):
-            entry = Entry((outcome.root or outcome.position) * MAX_TOP_N + place, _settles(outcome))
+            entry = Entry((outcome.root or outcome.position) * MAX_TOP_N + place, settles)
             arm = situation.ids.index(slot.action)
             if before is None and reward is not None:
-                self.policy.learn(situation, arm, reward, slot.propensity, entry)
+                policy.learn(situation, arm, reward, slot.propensity, entry)
             elif reward is not None and previous is not None:
                 # What a slot learned can be changed, not taken back or added: its place in the fold was then.
-                self.policy.correct(situation, arm, reward, previous, entry)
+                policy.correct(situation, arm, reward, previous, entry)
+
+
+class _Anew:
+    """A policy that learns anew, and through which entry of the log it has come."""
+
+    __slots__ = ("policy", "reached")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.reached = 0
 
 
 def _settles(outcome: Outcome) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
+from bandit.learn.advance import advance
 from bandit.learn.checkpoints import line_name, numerics_fingerprint, open_line
 from bandit.learn.learner import Learner
 from bandit.learn.verify import CLOSE, verify
@@ -91,12 +92,10 @@ def folded(store: Store, loop: str, learner: Learner, position: int, chunk: int 
 
     Raises `NotFound` when the outcome log does not go so far.
     """
-    while learner.position < position:
-        examples = store.examples(loop, after=learner.position, limit=min(chunk, position - learner.position))
-        if not examples:
-            raise NotFound(f"loop {loop!r} has {learner.position} outcomes, not {position}")
-        learner.fold(examples)
+    while advance(store, loop, learner, through=position, limit=chunk) is not None:
         yield learner.position
+    if learner.position < position:
+        raise NotFound(f"loop {loop!r} has {learner.position} outcomes, not {position}")
 
 
 def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -> Replay:

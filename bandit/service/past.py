@@ -19,14 +19,14 @@ class _Entities(msgspec.Struct, frozen=True):
     entities: dict[str, str] = {}
 
 
-def open_history(store: Store, loop: str, config: LoopConfig, now: int, before: History, *, same_line: bool) -> History:
+def open_history(store: Store, loop: str, config: LoopConfig, now: int, before: History) -> History:
     """Return the history that the config needs; what `before` does not have comes from the log.
 
     The budget reads the decisions of its window, the gate the newest decision, which logged the gate's sums; counts of
     learned outcomes begin at 0 and are for the caller to bring up to date.
     """
     top = None if config.reward.range is None else config.reward.range[1]
-    history = history_of(config.exploration, top, now, before, same_line=same_line)
+    history = history_of(config.exploration, top, now, before)
     if history.budget is not None and history.budget is not before.budget:
         # A 64th more than the window: buckets begin at round times.
         for decision in _since(store, loop, now - round(history.budget.config.window_s * 1.02 * SECOND)):

@@ -14,9 +14,10 @@ from bandit.decide import DecisionRequest, decide
 from bandit.learn.checkpoints import line_name
 from bandit.service import views
 from bandit.service.auditing import Auditor
+from bandit.service.changes import changes_between
 from bandit.service.runtime import LoopRuntime
 from bandit.service.verification import verification_of
-from bandit.settings import LoopConfig
+from bandit.settings import LoopConfig, as_stored
 from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound
 from store.ledger.join import Recorded, activate, drop_early, expire, find_decision, record_decision, record_reward
 from store.log.group_commit import GroupCommit
@@ -68,12 +69,12 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open every loop at its last checkpoint, close what fell due meanwhile, and learn what is new in the log."""
+        """Open every loop at its last checkpoint, close what fell due meanwhile, and learn what waits for no cut."""
         for record in self._store.loops():
             self._loops[record.name] = self._runtime(record)
         await self._expire()
         for runtime in self._loops.values():
-            await runtime.wait_learned(self._store.log_position(runtime.name), timeout_s=3600)
+            await runtime.wait_learned(runtime.through, timeout_s=3600)
         self._auditor.open()
         self._tasks = [
             asyncio.create_task(self._tick(), name="expire"),
@@ -112,12 +113,25 @@ class Service:
                 self._loops[name] = self._runtime(record)
         return self.loop(name), old is None
 
+    def changes(self, name: str, config: LoopConfig, if_match: int | None) -> views.ChangesView:
+        """Say what `put_loop` would change, and change nothing; raises what that raises."""
+        config = as_stored(config)
+        old = self._loops.get(views.check_loop_name(name))
+        _check_revision(name, old, if_match)
+        line = line_name(config)
+        opens = None
+        if old is None or old.line != line:
+            position = next((stored.position for stored in self._store.checkpoints(name, line)), 0)
+            opens = views.OpensView(line, position, self._store.log_position(name) - position)
+        found = changes_between(old.config, config) if old else []
+        return views.ChangesView(name, old is None, found, opens)
+
     def loop(self, name: str) -> views.LoopView:
         """Return a loop and its config."""
         runtime = self._find(name)
         record, config = runtime.record, runtime.config
         at = views.instant(record.updated_at)
-        return views.LoopView(name, config, line_name(config), record.revision, at)
+        return views.LoopView(name, config, runtime.line, record.revision, at)
 
     def loops(self) -> list[views.LoopView]:
         """Return all loops by name."""
@@ -212,7 +226,7 @@ class Service:
     async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> views.StatusView:
         """Say whether the loop is learning, at the latest after `timeout_s` once `learned_through` is reached."""
         runtime = self._find(name)
-        if learned_through > runtime.learner.position:
+        if learned_through and not runtime.reached(learned_through):
             await runtime.wait_learned(learned_through, timeout_s)
         counts = self._store.counts(name)
         return views.StatusView(
@@ -228,6 +242,8 @@ class Service:
             checkpoint=runtime.checkpoint,
             learning_error=runtime.learning_error,
             fallbacks=counts.fallbacks,
+            learning=views.learning_view(runtime.config, runtime.next_at, runtime.waiting),
+            relearning=views.relearning_view(runtime.learner, runtime.behind),
             exploration=views.exploration_view(
                 runtime.config.exploration, counts, runtime.history, runtime.learner.settled, self._clock()
             ),
@@ -253,6 +269,8 @@ class Service:
             try:
                 await self._expire()
                 await self._drop_early()
+                for runtime in self._loops.values():
+                    runtime.look()
             except HoneyguideError as error:
                 _log.warning("expiry will try again: %s", error)
 

@@ -9,6 +9,8 @@ import msgspec
 
 from bandit.decide import MAX_TOP_N
 from bandit.exploration import ExplorationConfig, History
+from bandit.learn.learner import Learner
+from bandit.service.changes import Change
 from bandit.settings import LoopConfig
 from store.drift.findings import Finding
 from store.drift.propensity_audit import PropensityAudit
@@ -172,6 +174,23 @@ class LoopView(msgspec.Struct, frozen=True):
     updated_at: str
 
 
+class OpensView(msgspec.Struct, frozen=True):
+    """A line that a config opens: from which position it goes on, and how many outcomes it learns before it serves."""
+
+    line: str
+    position: int
+    outcomes: int
+
+
+class ChangesView(msgspec.Struct, frozen=True):
+    """What a PUT of a config would change; `opens` is null where the line stays."""
+
+    loop: str
+    new: bool
+    changes: list[Change]
+    opens: OpensView | None
+
+
 class RewardCounts(msgspec.Struct, frozen=True):
     """What became of rewards: not counted again, before their decision, after the window, behind another, given up.
 
@@ -272,6 +291,22 @@ class AuditView(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class LearningView(msgspec.Struct, frozen=True):
+    """When outcomes are learned; `waiting` are on disk and not in the state that serves, which moves at `next_at`."""
+
+    mode: str
+    delay: str
+    next_at: str | None
+    waiting: int
+
+
+class RelearningView(msgspec.Struct, frozen=True):
+    """The line that learns the log, another one or anew, before it serves or goes on, and how far it is."""
+
+    line: str
+    position: int
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """Is the loop learning? `learned_through` follows `log_position`, the newest outcome on disk."""
 
@@ -287,6 +322,8 @@ class StatusView(msgspec.Struct, frozen=True):
     checkpoint: int | None
     learning_error: str | None
     fallbacks: int
+    learning: LearningView
+    relearning: RelearningView | None
     exploration: ExplorationView
     audit: AuditView
 
@@ -354,6 +391,20 @@ def reward_counts(counts: Counts) -> RewardCounts:
         skewed=counts.skewed_rewards,
         disordered=counts.disordered_rewards,
     )
+
+
+def learning_view(config: LoopConfig, next_at: int | None, waiting: int) -> LearningView:
+    """Return when a loop learns, with the `delay` that its config comes to."""
+    delay = "provisional" if config.provisional else "wait"
+    return LearningView(config.learning.mode, delay, None if next_at is None else instant(next_at), waiting)
+
+
+def relearning_view(serving: Learner, behind: Learner | None) -> RelearningView | None:
+    """Return how far the line that learns the log has come; `behind` is what is to serve next, if anything."""
+    for learner in (behind, serving):
+        if learner is not None and learner.relearned:
+            return RelearningView(learner.line, learner.relearned)
+    return RelearningView(behind.line, behind.position) if behind and behind.line != serving.line else None
 
 
 def exploration_view(

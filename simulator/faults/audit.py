@@ -6,11 +6,11 @@ It reads through the ports, and says in words what is wrong; an empty list is a 
 from collections import Counter
 from collections.abc import Iterator
 
-from bandit.learn.checkpoints import open_line
+from bandit.learn.advance import advance
+from bandit.learn.checkpoints import begin_line
 from bandit.learn.learner import Learner
 from bandit.settings import read_config
 from simulator.faults.callers import Notes, reward_id
-from store.log.memory import MemoryStore
 from store.ports import Store
 from store.records import Decision, Example, Outcome
 from store.registry.statefile import digest
@@ -58,13 +58,12 @@ def forgotten(store: Store, loop: str, *, closed_in_order: bool = True) -> list[
 
     With `closed_in_order` there must be a checkpoint at the end of the log, as a server leaves one when it stops.
     """
-    learner = _fresh(store, loop)
+    learner, end = _fresh(store, loop), store.log_position(loop)
     stored = {c.position: c for c in store.checkpoints(loop, learner.line)}
     found, seen = [], 0
-    for example in _examples(store, loop):
-        learner.fold([example])
+    while (examples := advance(store, loop, learner, through=end, limit=1)) is not None:
         checkpoint = stored.get(learner.position)
-        if checkpoint is not None:
+        if examples and checkpoint is not None:
             seen += 1
             if digest(learner.policy.dump()) != checkpoint.digest or digest(checkpoint.state) != checkpoint.digest:
                 found.append(f"checkpoint {learner.model_version} of loop {loop} is not the fold of its log")
@@ -77,8 +76,7 @@ def forgotten(store: Store, loop: str, *, closed_in_order: bool = True) -> list[
 
 def _fresh(store: Store, loop: str) -> Learner:
     [record] = [record for record in store.loops() if record.name == loop]
-    # From a store without checkpoints a line opens as it begins.
-    return open_line(MemoryStore(), loop, read_config(record.config))
+    return begin_line(store, loop, read_config(record.config))
 
 
 def _decisions(store: Store, loop: str) -> Iterator[Decision]:

@@ -8,7 +8,19 @@ import msgspec
 
 from store.errors import HoneyguideError, NotStored
 from store.ports import Operation
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Due, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import (
+    AuditRecord,
+    Checkpoint,
+    Counts,
+    Decision,
+    Due,
+    Example,
+    Logged,
+    LoopRecord,
+    Outcome,
+    Relearning,
+    Reward,
+)
 
 Key = tuple[str, str]
 
@@ -27,11 +39,12 @@ class _State:
         self.configs: list[LoopRecord] = []
         self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
         self.audits: dict[str, AuditRecord] = {}
+        self.relearnings: list[Relearning] = []
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
-        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs"):
+        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs", "relearnings"):
             setattr(new, name, getattr(self, name).copy())
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
@@ -113,6 +126,9 @@ class _MemoryTransaction:
         newest = sorted(unique.values(), key=lambda c: -c.position)
         self._state.checkpoints[checkpoint.loop, checkpoint.line] = newest[:keep]
 
+    def add_relearning(self, relearning: Relearning) -> None:
+        self._state.relearnings.append(relearning)
+
     def touch(self) -> None:
         """There is no disk."""
 
@@ -171,6 +187,10 @@ class MemoryStore:
         found = log[after : after + limit]
         return [Example(o, d, None if o.revises is None else log[o.revises - 1][0]) for o, d in found]
 
+    def relearnings(self, loop: str, line: str) -> list[Relearning]:
+        found = [r for r in self._state.relearnings if (r.loop, r.line) == (loop, line)]
+        return sorted(found, key=lambda r: r.position)
+
     def log_position(self, loop: str) -> int:
         return len(self._state.outcomes[loop])
 
@@ -188,6 +208,12 @@ class MemoryStore:
 
     def audits(self) -> list[AuditRecord]:
         return [self._state.audits[name] for name in sorted(self._state.audits)]
+
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        stored = [
+            (c.position, c.at) for (name, _), kept in self._state.checkpoints.items() for c in kept if name == loop
+        ]
+        return max(stored, default=(0, 0))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -4,7 +4,20 @@ from typing import Any
 
 import msgspec
 
-from store.records import AuditRecord, Cell, Checkpoint, Decision, Example, Law, LoopRecord, Odds, Outcome, Reward, Slot
+from store.records import (
+    AuditRecord,
+    Cell,
+    Checkpoint,
+    Decision,
+    Example,
+    Law,
+    LoopRecord,
+    Odds,
+    Outcome,
+    Relearning,
+    Reward,
+    Slot,
+)
 
 Row = tuple[Any, ...]
 
@@ -202,6 +215,12 @@ def due(loop: str, row: Row) -> tuple[Decision, Outcome | None]:
     width = OUTCOME.count(",") + 1
     waiting = decision(loop, row[width:])
     return waiting, outcome(loop, waiting.decision_id, row[:width]) if row[0] else None
+
+
+def relearning(loop: str, line: str, row: Row) -> Relearning:
+    """Read where a line learned anew from `position, at`."""
+    position, at = row
+    return Relearning(loop=loop, line=line, position=position, at=at)
 
 
 def loop_record(row: Row) -> LoopRecord:

@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive", "relearning"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -84,6 +84,16 @@ CREATE TABLE pruned_rewards (
     loop INTEGER NOT NULL, reward_id TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (loop, reward_id)
 ) STRICT, WITHOUT ROWID
 """
+
+
+@migrations()
+def relearning(db: Database) -> None:
+    """Where lines learned their log anew."""
+    db.execute(
+        "CREATE TABLE relearnings (loop INTEGER NOT NULL, line TEXT NOT NULL, position INTEGER NOT NULL,"
+        " at INTEGER NOT NULL, PRIMARY KEY (loop, line, position)) STRICT, WITHOUT ROWID"
+    )
+
 
 _FIRST_LIGHT = """
 CREATE TABLE loops (

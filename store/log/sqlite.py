@@ -19,7 +19,18 @@ from store.log.archive.reader import Archive
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
 from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
-from store.records import AuditRecord, Checkpoint, Counts, Decision, Example, Logged, LoopRecord, Outcome, Reward
+from store.records import (
+    AuditRecord,
+    Checkpoint,
+    Counts,
+    Decision,
+    Example,
+    Logged,
+    LoopRecord,
+    Outcome,
+    Relearning,
+    Reward,
+)
 
 FILE_NAME = "honeyguide.db"
 _MAGIC = b"SQLite format 3\x00"
@@ -157,6 +168,10 @@ class SqliteStore:
         archived = self._archived_examples(loop, after, limit, live)
         return [live.get(position) or archived[position] for position in sorted([*live, *archived])[:limit]]
 
+    def relearnings(self, loop: str, line: str) -> list[Relearning]:
+        query = "SELECT position, at FROM relearnings WHERE loop = ? AND line = ? ORDER BY position"
+        return [rows.relearning(loop, line, row) for row in self._query(loop, query, line)]
+
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"
         position: int = self._query(loop, query).fetchone()[0]
@@ -185,6 +200,11 @@ class SqliteStore:
     def audits(self) -> list[AuditRecord]:
         query = "SELECT l.name, a.position, a.state, a.at FROM audits a JOIN loops l ON l.id = a.loop ORDER BY l.name"
         return [rows.audit(row) for row in self._reader.execute(query)]
+
+    def last_checkpoint(self, loop: str) -> tuple[int, int]:
+        query = "SELECT position, at FROM checkpoints WHERE loop = ? ORDER BY position DESC, at DESC LIMIT 1"
+        position, at = self._query(loop, query).fetchone() or (0, 0)
+        return position, at
 
     def close(self) -> None:
         self._reader.close()

@@ -14,7 +14,7 @@ import msgspec
 from store.log import rows
 from store.log.archive.reader import Archive
 from store.log.rows import Pruned, Row
-from store.records import AuditRecord, Checkpoint, Decision, Due, LoopRecord, Outcome, Reward
+from store.records import AuditRecord, Checkpoint, Decision, Due, LoopRecord, Outcome, Relearning, Reward
 
 _MOST_ROWS = 64
 """Rows to a statement: few enough that the statement of each length stays prepared."""
@@ -216,6 +216,10 @@ class SqliteTransaction:
             " (SELECT position FROM checkpoints WHERE loop = ? AND line = ? ORDER BY position DESC LIMIT ?)",
             (loop_id, c.line, loop_id, c.line, keep),
         )
+
+    def add_relearning(self, relearning: Relearning) -> None:
+        r = relearning
+        self._sql("INSERT INTO relearnings VALUES (?, ?, ?, ?)", (self._ids[r.loop], r.line, r.position, r.at))
 
     def touch(self) -> None:
         # Nobody reads this number; setting it writes the file's first page, changed or not.

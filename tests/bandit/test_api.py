@@ -51,6 +51,27 @@ def test_loops_are_put_and_shown(client: TestClient) -> None:
     assert (entry["loop"], entry["revision"]) == ("loop", 2)
 
 
+def test_a_dry_run_says_what_would_change(client: TestClient) -> None:
+    """With `dry_run=true` a PUT answers 200 with the changes and changes nothing; other values are refused."""
+    config = {"reward": {"window_s": 600}, "policy": {"kind": "linear_ucb"}, "exploration": {"cap": 0.5}}
+    answer = client.put("/v1/loops/loop?dry_run=true", json=config, headers={"If-Match": '"1"'})
+    assert (answer.status_code, answer.json()["new"]) == (200, False)
+    changes = {change["key"]: change for change in answer.json()["changes"]}
+    assert changes["exploration.cap"] == {
+        "key": "exploration.cap", "before": 0.2, "after": 0.5, "effect": "next_decision",
+    }  # fmt: skip
+    assert changes["policy.kind"]["effect"] == "new_line"
+    assert "reward.window_s" not in changes
+    assert answer.json()["opens"]["line"].startswith("linear_ucb-")
+    assert client.get("/v1/loops/loop").headers["etag"] == '"1"'
+    problem(client.put("/v1/loops/loop?dry_run=true", json={}, headers={"If-Match": '"2"'}), 409, "at revision 1")
+    problem(client.put("/v1/loops/loop?dry_run=yes", json={}), 422, "dry_run is 'yes'")
+    problem(client.put("/v1/loops/loop?dryrun=true", json={}), 422, "unknown query parameter 'dryrun'")
+    assert client.put("/v1/loops/other?dry_run=true", json={}).json()["new"]
+    assert client.get("/v1/loops/other").status_code == 404
+    assert client.put("/v1/loops/loop?dry_run=false", json=config).headers["etag"] == '"2"'
+
+
 def test_decision_contract(client: TestClient) -> None:
     """A decision has the contract's fields, and is there in full afterwards."""
     answer = client.post("/v1/loops/loop/decisions", json={**ASK, "top_n": 2})

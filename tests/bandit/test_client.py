@@ -225,6 +225,13 @@ def test_put_loop_sends_the_config():
     assert script.asked == [("PUT", "/v1/loops/shop", {"policy": {"kind": "linear_ts"}})]
 
 
+def test_changes_is_a_dry_run():
+    """A PUT with dry_run, whose answer is returned."""
+    with talking(Answer(200, {"changes": []})) as (script, client):
+        assert client.changes("shop", {"policy": {"kind": "linear_ts"}}) == {"changes": []}
+    assert script.asked == [("PUT", "/v1/loops/shop?dry_run=true", {"policy": {"kind": "linear_ts"}})]
+
+
 def test_occurred_at_is_utc():
     """occurred_at is sent in UTC; a time without a zone is refused here."""
     at = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -246,6 +253,24 @@ def test_wait_learned_waits_for_the_position_at_the_call():
         assert client.wait_learned("shop", timeout_s=60)["learned_through"] == 9
     polls = [path.split("?")[1] for _, path, _ in script.asked[1:]]
     assert all(poll.startswith("learned_through=9&timeout_s=25") for poll in polls)
+
+
+def test_wait_learned_waits_for_another_line():
+    """While another line learns the log, what the old one had learned does not count."""
+    anew = {"line": "l", "position": 4}
+    answers = [
+        Answer(200, {"log_position": 9, "learned_through": 9, "model_version": "k@9", "relearning": anew}),
+        Answer(200, {"log_position": 9, "learned_through": 9, "relearning": None}),
+    ]
+    with talking(*answers) as (script, client):
+        assert client.wait_learned("shop", timeout_s=60)["relearning"] is None
+    assert len(script.asked) == 2
+    clock = iter([0.0, 11.0])
+    with (
+        talking(answers[0], clock=lambda: next(clock)) as (_, client),
+        pytest.raises(NotLearned, match="'shop', which learns anew as l, has learned through 4, not yet 9"),
+    ):
+        client.wait_learned("shop", timeout_s=10)
 
 
 def test_wait_learned_gives_up():

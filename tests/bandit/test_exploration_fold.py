@@ -40,7 +40,7 @@ def settings(draw: st.DrawFn) -> ExplorationConfig:
 
 def past_of(config: ExplorationConfig, draw: st.DataObject) -> History:
     """A past in which something was spent, earned and learned."""
-    past = history_of(config, 1.0, 0, History(), same_line=False)
+    past = history_of(config, 1.0, 0, History())
     for _ in range(draw.draw(st.integers(0, 5))):
         spent = msgspec.structs.replace(decision(), exploration=draw.draw(st.floats(0, 1)))
         past.spend(spent, {"user": "ann"})
@@ -108,7 +108,7 @@ def test_order_of_a_hand_checked_decision() -> None:
         },
         ExplorationConfig,
     )
-    past = history_of(config, None, 0, History(), same_line=False)
+    past = history_of(config, None, 0, History())
     entry = Outcome(loop="a", position=1, decision_id="d", kind="rewarded", value=1.0, at=0)
     past.learn([Example(entry, decision(slots=3))])
     mean = np.array([0.2, 0.5, 0.4, 0.9])
@@ -135,7 +135,7 @@ def test_order_of_a_hand_checked_decision() -> None:
 def test_a_spent_budget_leaves_the_floor() -> None:
     """With nothing left the floor still holds, and the trace says that it is all there is."""
     config = msgspec.convert({"floor": 0.04, "budget": {"share": 0.1, "window_s": 60}}, ExplorationConfig)
-    past = history_of(config, None, 0, History(), same_line=False)
+    past = history_of(config, None, 0, History())
     past.spend(msgspec.structs.replace(decision(), exploration=0.9), {})
     plan = Plan(np.array([0.4, 0.3, 0.2, 0.1]), np.array([True, False, False, False]), 0)
     caps = limits(config, past, Known(0, {}, ["a", "b", "c", "d"], 0, None, None, 0))

@@ -16,7 +16,6 @@ from bandit.cli.main import app
 from bandit.decide import DecisionRequest
 from bandit.learn.replay import replay
 from bandit.policies.catalogue import KINDS
-from bandit.service import runtime
 from bandit.service.service import Service
 from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig, read_config
@@ -41,12 +40,6 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(autouse=True)
-def checkpoint_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store a state every 20 outcomes."""
-    monkeypatch.setattr(runtime, "CHECKPOINT_OUTCOMES", 20)
-
-
 def run(store: Store, scenario: Scenario) -> None:
     """Run a scenario against a started service, and close it; the store stays open."""
 
@@ -62,8 +55,11 @@ def run(store: Store, scenario: Scenario) -> None:
     asyncio.run(asyncio.wait_for(whole(), 60))
 
 
+OFTEN = {"checkpoint": {"outcomes": 20}}
+
+
 def config(policy: dict[str, object], **parts: object) -> LoopConfig:
-    return msgspec.convert({"policy": policy, "reward": {"window_s": 300}, **parts}, LoopConfig)
+    return msgspec.convert({"policy": policy, "reward": {"window_s": 300}, "learning": OFTEN, **parts}, LoopConfig)
 
 
 async def interact(service: Service, clock: Clock, rounds: int, **fields: object) -> list[str]:
@@ -175,7 +171,7 @@ def test_a_state_that_is_not_the_fold_is_found(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path)
 
     async def scenario(service: Service, clock: Clock) -> None:
-        await service.put_loop("loop", config({"kind": "linear_ts"}, learning={"delay": "wait"}), None)
+        await service.put_loop("loop", config({"kind": "linear_ts"}, learning={**OFTEN, "delay": "wait"}), None)
         await interact(service, clock, 70)
 
     run(store, scenario)

@@ -10,7 +10,6 @@ from support import seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.learn.checkpoints import checkpoint_of, open_line
-from bandit.service import runtime as runtime_module
 from bandit.service.service import Service
 from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig
@@ -153,12 +152,11 @@ def test_restart_between_append_and_learn(tmp_path: Path) -> None:
     fresh.close()
 
 
-def test_restart_goes_on_from_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restart_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     """Checkpoints are written on the way and at the end; a start folds only what follows the newest."""
-    monkeypatch.setattr(runtime_module, "CHECKPOINT_OUTCOMES", 10)
 
     async def first(service: Service, clock: Clock) -> None:
-        await make(service)
+        await make(service, learning={"checkpoint": {"outcomes": 10}})
         await interact(service, [1.0, 0.0] * 12)
         await learned(service)
         assert (await service.status("loop")).checkpoint >= 10

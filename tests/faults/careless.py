@@ -1,6 +1,5 @@
 """A server with something built in: `python tests/faults/careless.py WHAT serve …`. The real one has no such switch.
 
-eager      checkpoints after every 20 outcomes, so that kills meet many
 unsynced   SQLite never syncs: `synchronous=OFF`
 lazy       SQLite syncs only when it folds its log into the file: `synchronous=NORMAL`
 hasty      answers go out before the sync
@@ -15,7 +14,6 @@ from queue import SimpleQueue
 from types import SimpleNamespace
 
 from bandit.cli.main import run
-from bandit.service import runtime
 from store.log import group_commit, sqlite
 from store.ports import Operation
 
@@ -57,14 +55,7 @@ def _refuse_while_asked() -> None:
     sqlite.SqliteStore.begin = refusing
 
 
-def _checkpoint_often() -> None:
-    if runtime.CHECKPOINT_OUTCOMES <= 20:
-        raise AssertionError("the server checkpoints so often already")
-    runtime.CHECKPOINT_OUTCOMES = 20
-
-
 _BUILT_IN = {
-    "eager": _checkpoint_often,
     "unsynced": _with_pragma("PRAGMA synchronous = OFF"),
     "lazy": _with_pragma("PRAGMA synchronous = NORMAL"),
     "hasty": _answer_before_the_sync,

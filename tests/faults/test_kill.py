@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from faults_support import CARELESS, LOOPS, check_integrity
+from faults_support import LOOPS as USUAL
+from faults_support import check_integrity
 
 from bandit.learn.checkpoints import line_name
 from bandit.settings import read_config
@@ -11,11 +12,19 @@ from simulator.faults.audit import disorder, forgotten, losses
 from simulator.faults.kills import Plan, kill_again_and_again
 from store.log.sqlite import FILE_NAME, SqliteStore
 
+_OFTEN = {"checkpoint": {"outcomes": 20}}
+_IN_BATCHES = {"mode": "micro_batch", "batch": {"outcomes": 20, "seconds": 0.3}}
+LOOPS = {
+    **{name: {**config, "learning": _OFTEN} for name, config in USUAL.items()},
+    "batched": {"policy": {"kind": "linear_ts"}, "learning": _IN_BATCHES},
+}
+"""The usual ones, with so many checkpoints that kills meet some, and one whose state moves in cuts."""
+
 
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.deep)])
 def test_acknowledged_events_survive_kill_9(tmp_path: Path, kills: int) -> None:
     """Killed at random moments under load, the log has what was acknowledged, once, and checkpoints are its fold."""
-    program = (CARELESS, "eager", "serve", "--data", str(tmp_path))
+    program = ("-m", "bandit.cli.main", "serve", "--data", str(tmp_path))
     survived = kill_again_and_again(program, LOOPS, Plan(kills=kills, seed=20260401))
     notes = survived.notes
     # The kills met traffic: requests were cut off, and much was acknowledged all the same.

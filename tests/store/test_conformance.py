@@ -8,7 +8,7 @@ from support import decision, loop
 
 from store.errors import Conflict, NotStored
 from store.ports import Store, write
-from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Reward
+from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Relearning, Reward
 
 
 def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
@@ -51,6 +51,7 @@ def test_absent_things_are_none_or_empty(store: Store) -> None:
         assert store.first_open(name) is None
         assert store.counts(name) == Counts()
         assert list(store.checkpoints(name, "l")) == []
+        assert store.last_checkpoint(name) == (0, 0)
 
 
 def test_ids_are_per_loop(store: Store) -> None:
@@ -183,6 +184,16 @@ def test_early_rewards_wait_and_are_settled_one_by_one(store: Store) -> None:
     assert [r.status for r in store.rewards("a", "d")] == ["joined", "early"]
 
 
+def test_relearnings_are_kept_per_line(store: Store) -> None:
+    """Where a line learned its log anew is there by position, for that line alone."""
+    for position, line in ((9, "l"), (4, "l"), (4, "m")):
+        made = Relearning(loop="a", line=line, position=position, at=position + 1)
+        write(store, [lambda tx, r=made: tx.add_relearning(r)])
+    assert [(r.position, r.at) for r in store.relearnings("a", "l")] == [(4, 5), (9, 10)]
+    assert [r.position for r in store.relearnings("a", "m")] == [4]
+    assert store.relearnings("b", "l") == store.relearnings("a", "n") == []
+
+
 def test_counts_add_up(store: Store) -> None:
     """Counts add up over operations and transactions, per loop."""
     add = lambda tx: tx.count("a", decisions=1, expected_exploration=0.25)  # noqa: E731  # used three times
@@ -240,6 +251,15 @@ def test_checkpoints_come_newest_first_and_old_ones_go(store: Store) -> None:
     write(store, [lambda tx: tx.save_checkpoint(checkpoint(7, line="m"), keep=2)])
     assert [c.position for c in store.checkpoints("a", "l")] == [20, 10]
     assert list(store.checkpoints("a", "m")) == [checkpoint(7, line="m")]
+
+
+def test_the_last_checkpoint_is_the_newest_of_all_lines(store: Store) -> None:
+    """It is the one of the highest position, whatever its line and whichever was stored last; of two, the newer."""
+    for position, line, at in ((30, "l", 5), (40, "m", 9), (40, "k", 7), (35, "l", 11)):
+        stored = msgspec.structs.replace(checkpoint(position, line), at=at)
+        write(store, [lambda tx, c=stored: tx.save_checkpoint(c, keep=9)])
+    assert store.last_checkpoint("a") == (40, 9)
+    assert store.last_checkpoint("b") == (0, 0)
 
 
 def test_log_is_read_in_order_by_time_and_position(store: Store) -> None:
