@@ -60,15 +60,15 @@ def forgotten(store: Store, loop: str, *, closed_in_order: bool = True) -> list[
     """
     learner, end = _fresh(store, loop), store.log_position(loop)
     stored = {c.position: c for c in store.checkpoints(loop, learner.line)}
-    found, seen = [], 0
-    while (examples := advance(store, loop, learner, through=end, limit=1)) is not None:
-        checkpoint = stored.get(learner.position)
-        if examples and checkpoint is not None:
-            seen += 1
-            if digest(learner.policy.dump()) != checkpoint.digest or digest(checkpoint.state) != checkpoint.digest:
-                found.append(f"checkpoint {learner.model_version} of loop {loop} is not the fold of its log")
-    if seen != len(stored):
-        found.append(f"loop {loop} has checkpoints at {sorted(stored)}, beyond its log of {learner.position}")
+    found = []
+    for position in [*sorted(p for p in stored if p <= end), end]:
+        while advance(store, loop, learner, through=position, limit=_CHUNK) is not None:
+            pass
+        checkpoint = stored.get(position)
+        if checkpoint and not digest(learner.policy.dump()) == checkpoint.digest == digest(checkpoint.state):
+            found.append(f"checkpoint {learner.model_version} of loop {loop} is not the fold of its log")
+    if any(position > end for position in stored):
+        found.append(f"loop {loop} has checkpoints at {sorted(stored)}, beyond its log of {end}")
     if closed_in_order and learner.position not in stored:
         found.append(f"loop {loop} has no checkpoint at {learner.position}, where its log ends")
     return found

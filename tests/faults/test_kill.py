@@ -21,6 +21,7 @@ LOOPS = {
 """The usual ones, with so many checkpoints that kills meet some, and one whose state moves in cuts."""
 
 
+@pytest.mark.timeout(400)  # fifty starts of a server, on a machine that does other things too
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.deep)])
 def test_acknowledged_events_survive_kill_9(tmp_path: Path, kills: int) -> None:
     """Killed at random moments under load, the log has what was acknowledged, once, and checkpoints are its fold."""
