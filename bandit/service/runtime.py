@@ -186,6 +186,7 @@ class LoopRuntime:
             self._wake.clear()
             try:
                 await self._go_on()
+                self.learning_error = None
             except Exception as error:  # noqa: BLE001  # a user's policy may raise anything
                 # Serving goes on with the state before the outcome that cannot be folded; status and log say so.
                 learner = (self._next or self._serving).learner

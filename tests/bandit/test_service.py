@@ -248,7 +248,7 @@ def test_other_changes_keep_what_was_learned(store: Store) -> None:
 
 
 def test_a_policy_that_cannot_learn_is_reported(store: Store) -> None:
-    """When folding fails, decisions go on, and the status says which outcome and why."""
+    """When folding fails, decisions go on, and the status says which outcome and why, until it succeeds."""
 
     async def scenario(service: Service, clock: Clock) -> None:
         await make(service)
@@ -256,12 +256,20 @@ def test_a_policy_that_cannot_learn_is_reported(store: Store) -> None:
         def refuse(*anything: object) -> None:
             raise RuntimeError("out of order")
 
-        service._loops["loop"].learner.policy.learn = refuse
+        policy = service._loops["loop"].learner.policy
+        policy.learn = refuse
         await interact(service, [1.0])
         status = await service.status("loop", 1, 5)
         assert "out of order" in status.learning_error
         assert status.learned_through == 0
         assert (await service.decide("loop", REQUEST, BODY)).decision.ranking
+        del policy.learn  # mended
+        await interact(service, [0.0])
+        for _ in range(100):
+            if (await service.status("loop", 2, 0.1)).learned_through == 2:
+                break
+        status = await service.status("loop")
+        assert (status.learned_through, status.learning_error) == (2, None)
 
     run(scenario, store)
 
