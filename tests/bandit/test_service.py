@@ -265,9 +265,11 @@ def test_a_policy_that_cannot_learn_is_reported(store: Store) -> None:
         assert (await service.decide("loop", REQUEST, BODY)).decision.ranking
         del policy.learn  # mended
         await interact(service, [0.0])
-        while (await service.status("loop")).learned_through < 2:
+        for _ in range(500):
             await asyncio.sleep(0.01)
-        status = await service.status("loop")
+            status = await service.status("loop")
+            if status.learned_through == 2:
+                break
         assert (status.learned_through, status.learning_error) == (2, None)
 
     run(scenario, store)
