@@ -19,7 +19,7 @@ def backup(
 
     made = make_backup(data, out, system_clock)
     size = sum(file.bytes for file in made.files)
-    typer.echo(f"{out}: {len(made.files)} files, {size:,} bytes.")
+    typer.echo(f"{out}: {_files(len(made.files))}, {size:,} bytes.")
     for position in made.positions:
         typer.echo(f"  loop {position.loop!r} through decision {position.decisions}, outcome {position.outcomes}")
 
@@ -32,4 +32,8 @@ def restore(
     from store.log.backup import restore as put_back  # noqa: PLC0415  # as above
 
     made = put_back(source, data)
-    typer.echo(f"{data}: {len(made.files)} files from {source}. Start a server on it with --data {data}.")
+    typer.echo(f"{data}: {_files(len(made.files))} from {source}. Start a server on it with --data {data}.")
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
