@@ -19,6 +19,12 @@ def seeded_service(store: Store, clock: Clock) -> Service:
     return Service(store, clock, lambda: f"id-{next(numbers)}", lambda: b"s" * 32)
 
 
+async def calm(service: Service) -> None:
+    """Do what the clock says is due, and wait until all is learned that may be learned by now."""
+    await service.tick()
+    await service.idle()
+
+
 def loop(name: str, revision: int = 1) -> LoopRecord:
     """A loop record."""
     return LoopRecord(name=name, config=b"{}", secret=b"s" * 32, revision=revision, updated_at=7)

@@ -42,6 +42,7 @@ class LoopRuntime:
         self._commit = commit
         self._clock = clock
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
         self._wake_at: int | None = None
         self._moved = asyncio.Condition()
         self._serving = self._open(self._past(History()))
@@ -92,7 +93,12 @@ class LoopRuntime:
 
     def wake(self) -> None:
         """Say that the outcome log may have grown."""
+        self._idle.clear()
         self._wake.set()
+
+    async def idle(self) -> None:
+        """Return when nothing is left that may be learned by now, or learning has failed."""
+        await self._idle.wait()
 
     def look(self) -> None:
         """Wake up if the time has come for what waits for it."""
@@ -193,6 +199,8 @@ class LoopRuntime:
                 self.learning_error = f"{learner.model_version} cannot learn its next outcome: {error!r}"
                 _log.warning("loop %r stopped learning", self.name, exc_info=error)
                 await self._tell()
+            if not self._wake.is_set():
+                self._idle.set()
 
     async def _go_on(self) -> None:
         moved = True

@@ -77,7 +77,7 @@ class Service:
             await runtime.wait_learned(runtime.through, timeout_s=3600)
         self._auditor.open()
         self._tasks = [
-            asyncio.create_task(self._tick(), name="expire"),
+            asyncio.create_task(self._run_clock(), name="expire"),
             asyncio.create_task(self._auditor.run(), name="audit"),
         ]
 
@@ -263,14 +263,23 @@ class Service:
     def _runtime(self, record: LoopRecord) -> LoopRuntime:
         return LoopRuntime(record, self._store, self._commit, self._clock)
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """Do what the clock says is due: close windows, give up on early rewards, wake who waits for the time."""
+        await self._expire()
+        await self._drop_early()
+        for runtime in self._loops.values():
+            runtime.look()
+
+    async def idle(self) -> None:
+        """Return when every loop has learned what it may learn by now."""
+        for runtime in self._loops.values():
+            await runtime.idle()
+
+    async def _run_clock(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             try:
-                await self._expire()
-                await self._drop_early()
-                for runtime in self._loops.values():
-                    runtime.look()
+                await self.tick()
             except HoneyguideError as error:
                 _log.warning("expiry will try again: %s", error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 import pytest
-from support import seeded_service
+from support import calm, seeded_service
 from typer.testing import CliRunner
 
 from bandit.archive import Job, archive_folder
@@ -60,7 +60,7 @@ async def _live(store: SqliteStore, clock: Clock) -> None:
         if i % 3:
             await service.reward("loop", RewardRequest(recorded, float(i % 2), reward_id=f"r{i}"))
     clock.now += DAY // 2
-    await asyncio.sleep(0.15)
+    await calm(service)
     await service.status("loop", store.log_position("loop"), 5)
     await service.close()
 

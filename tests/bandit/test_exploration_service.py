@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support import seeded_service
+from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.service.service import Service
@@ -205,7 +205,7 @@ def test_turning_a_ceiling_on_counts_what_was_learned_before(store: Store) -> No
         await make(service)
         await teach(service, {"a": 0.2, "b": 0.1, "c": 0.1}, 20)
         await make(service, ceiling={"probability": 0.5, "outcomes": 20})
-        await asyncio.sleep(0.1)
+        await calm(service)
         assert service._loops["loop"].history.learned.position == 40
         assert (await spent(service)).ceiling.established <= 1
 

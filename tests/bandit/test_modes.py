@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import seeded_service
+from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.learn.checkpoints import open_line
@@ -80,7 +80,7 @@ async def interact(service: Service, rewards: list[float]) -> list[str]:
 
 async def status(service: Service) -> StatusView:
     """The status after whatever is due now has been done: two ticks of the service."""
-    await asyncio.sleep(0.12)
+    await calm(service)
     return await service.status("loop")
 
 
@@ -223,7 +223,7 @@ def test_a_cut_is_the_fold_of_the_log(store: Store) -> None:
         for value in (1.0, 0.0, 0.5) * 4:
             await interact(service, [value])
             clock.now += 7 * SECOND
-            await asyncio.sleep(0.06)
+            await calm(service)
         clock.now += HOUR
         log = store.log_position("loop")
         assert (await service.status("loop", log, 5)).learned_through == log
@@ -314,7 +314,9 @@ def test_a_stop_in_the_middle_of_a_batch_serves_no_half_of_it(tmp_path: Path, mo
         await interact(service, [1.0, 0.0] * 20)
         monkeypatch.setattr(Serving, "step", stopped_half_way)
         clock.now += HOUR
-        await asyncio.sleep(0.2)
+        await service.tick()
+        for _ in range(1000):  # it never comes to rest
+            await asyncio.sleep(0)
         assert service._loops["loop"]._next.learner.position == 16
 
     async def second(service: Service, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support import seeded_service
+from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.learn.advance import advance
@@ -105,7 +105,7 @@ async def a_late_world(service: Service, clock: Clock, hours: int) -> None:
         waiting = ids[3:6]
         await learned(service)
         clock.now += HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         if hour % 2:
             await reward(service, await decide(service, 0.5), 0.0)  # the outcome behind which it learns anew
             await learned(service)
@@ -164,7 +164,7 @@ def test_learning_anew_is_having_known(store: Store, policy: dict[str, Any]) -> 
             await reward(service, decision_id)
         await learned(service)
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         before = service._loops["loop"].learner.policy.dump()
         last = await decide(service, 0.9)
         await reward(service, last, 0.5)
@@ -197,7 +197,7 @@ def test_a_name_is_one_state(store: Store) -> None:
         before = await learned(service)
         state = service._loops["loop"].learner.policy.dump()
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         after = await learned(service)
         [there] = store.relearnings("loop", service.loop("loop").line)
         assert (there.position, there.at) == (6, 1001 * HOUR)
@@ -231,7 +231,7 @@ def test_decisions_go_on_while_it_learns_anew(store: Store, monkeypatch: pytest.
 
         monkeypatch.setattr(Serving, "step", watched)
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         assert seen == [16, 32, None]
         assert runtime.learner.policy.dump() == state
         assert (await service.status("loop")).relearning is None
@@ -251,20 +251,20 @@ def test_nothing_new_is_not_learned_anew(store: Store) -> None:
         await make(service, KINDS[0])
         line = service.loop("loop").line
         clock.now += HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         assert store.relearnings("loop", line) == []
         await decide(service, 0.5)
         await expire(service, clock)
         await learned(service)
-        await asyncio.sleep(0.12)
+        await calm(service)
         for _ in range(3):
             clock.now += HOUR
-            await asyncio.sleep(0.12)
+            await calm(service)
         assert [r.position for r in store.relearnings("loop", line)] == [1]
         for i in range(4):
             await reward(service, await decide(service, i / 4))
             await learned(service)
-            await asyncio.sleep(0.06)
+            await calm(service)
         # Three hours had passed without an outcome: it is late for the first of these, and in time for the others.
         assert [r.position for r in store.relearnings("loop", line)] == [1, 2]
 
@@ -288,13 +288,13 @@ def test_it_is_on_disk_before_it_acts(store: Store) -> None:
 
         runtime._commit = type("Full", (), {"submit": staticmethod(refuse)})
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         assert runtime.learner.relearnings == ()
         await reward(service, ids[1])
         assert (await learned(service)).learned_through == 7
         runtime._commit = type("Free", (), {"submit": staticmethod(submit)})
         clock.now += SECOND
-        await asyncio.sleep(0.12)
+        await calm(service)
         assert runtime.learner.relearnings == (7,)
 
     run(scenario, store)
@@ -312,7 +312,7 @@ def test_a_restart_learns_anew_where_it_was_due(tmp_path: Path) -> None:
         await reward(service, ids[0])
         await learned(service)
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         assert service._loops["loop"].learner.relearnings == (6,)
         states.append(service._loops["loop"].learner.policy.dump())
 
@@ -347,7 +347,7 @@ def test_in_batches_it_shows_with_the_next_cut(store: Store) -> None:
         await expire(service, clock)
         cut = (await service.status("loop", 4, 5)).learned_through
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         runtime = service._loops["loop"]
         assert runtime.learner.relearnings == (cut,)
         for i in range(4):
@@ -371,7 +371,7 @@ def test_a_fold_does_not_pass_a_relearning_by() -> None:
             await reward(service, await decide(service, i / 3))
         await learned(service)
         clock.now = 1001 * HOUR
-        await asyncio.sleep(0.12)
+        await calm(service)
         await reward(service, await decide(service, 0.9))
         await learned(service)
         learner = begin_line(store, "loop", service._loops["loop"].config)

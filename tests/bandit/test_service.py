@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support import seeded_service
+from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.learn.checkpoints import checkpoint_of, open_line
@@ -96,10 +96,10 @@ def test_windows_expire_on_the_injected_clock(store: Store) -> None:
     async def scenario(service: Service, clock: Clock) -> None:
         await make(service)
         await service.decide("loop", REQUEST, BODY)
-        await asyncio.sleep(0.15)
+        await calm(service)
         assert (await service.status("loop")).outcomes["expired"] == 0
         clock.now += 10 * SECOND
-        await asyncio.sleep(0.15)
+        await calm(service)
         assert (await service.status("loop")).outcomes["expired"] == 1
         assert await learned(service) == 1
 
@@ -117,7 +117,7 @@ def test_early_rewards_are_joined_and_given_up(store: Store) -> None:
         assert await learned(service) == 1
         await service.reward("loop", RewardRequest("nobody's", 1.0))
         clock.now += 10 * SECOND
-        await asyncio.sleep(0.15)
+        await calm(service)
         counts = (await service.status("loop")).reward_counts
         assert (counts.early, counts.waiting, counts.dropped) == (2, 0, 1)
 
@@ -265,11 +265,8 @@ def test_a_policy_that_cannot_learn_is_reported(store: Store) -> None:
         assert (await service.decide("loop", REQUEST, BODY)).decision.ranking
         del policy.learn  # mended
         await interact(service, [0.0])
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            status = await service.status("loop")
-            if status.learned_through == 2:
-                break
+        await calm(service)
+        status = await service.status("loop")
         assert (status.learned_through, status.learning_error) == (2, None)
 
     run(scenario, store)
