@@ -1,10 +1,10 @@
-"""The standing propensity audit of every loop: reads the decision log after the fact and keeps what it adds up to."""
+"""The standing propensity audit of every loop: follows the decision log and keeps what it adds up to."""
 
 import asyncio
 import functools
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from bandit.service.views import AuditView, audit_view
@@ -25,13 +25,16 @@ SLICE_ACTIONS = 2000
 FIRST_SLICE = 8
 """Decisions read at once before it is known how large they are."""
 SAVE_DECISIONS = 10_000
+MOST_HEARD = 10_000
+"""Decisions that wait in memory to be audited; beyond, the oldest are read from the log again."""
 SAVE_AFTER = 60 * SECOND
 
 
 class Auditor:
     """Audits all loops of a store, in the order of its decision log, and only what is on disk.
 
-    Reading it once for all loops keeps an idle loop from costing anything. A saved position holds for every loop: what
+    What was decided since the start it is told, which spares reading it back; the log fills what it missed. Following it
+    once for all loops keeps an idle loop from costing anything. A saved position holds for every loop: what
     changed since the last save is saved together, so a loop that is not in it had no decisions.
     """
 
@@ -44,6 +47,7 @@ class Auditor:
         self._unchecked: set[str] = set()
         self._unsaved: Counter[str] = Counter()
         self._position = 0
+        self._heard: deque[Decision] = deque(maxlen=MOST_HEARD)
         self._limit = FIRST_SLICE
         self._saved_at = clock()
         self._error: str | None = None
@@ -54,6 +58,10 @@ class Auditor:
             self._audits[record.loop] = self._restored(record)
             self._position = max(self._position, record.position)
         self._told = {loop for loop, audit in self._audits.items() if audit.alarms}
+
+    def heard(self, decision: Decision) -> None:
+        """Take a decision that is on disk, to be audited in the order of the log; one that is missed is read there."""
+        self._heard.append(decision)
 
     def view(self, loop: str) -> AuditView:
         """Return how a loop's audit stands, with the newest decisions in it unless very many came at once."""
@@ -119,10 +127,20 @@ class Auditor:
 
     def _step(self) -> bool:
         """Audit the next few decisions; returns whether there were any."""
-        decisions = self._store.decisions(after=self._position, limit=self._limit)
+        decisions = self._next_heard() or self._store.decisions(after=self._position, limit=self._limit)
         if decisions:
             self._add(decisions)
         return bool(decisions)
+
+    def _next_heard(self) -> list[Decision]:
+        """Return the decisions that were heard and follow what is audited; none where the log must be read."""
+        heard = self._heard
+        found: list[Decision] = []
+        while heard and len(found) < self._limit and heard[0].position <= self._position + len(found) + 1:
+            decision = heard.popleft()
+            if decision.position > self._position + len(found):
+                found.append(decision)
+        return found
 
     def _add(self, decisions: Sequence[Decision]) -> None:
         by_loop = sorted(decisions, key=lambda d: d.loop)

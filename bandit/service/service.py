@@ -148,6 +148,8 @@ class Service:
             raise
         if recorded.repeated:
             _withdraw(runtime, request, made)
+        else:
+            self._auditor.heard(recorded.decision)
         if request.decision_id is not None or runtime.config.provisional:
             runtime.wake()  # a reward may have waited for it, or it is learned at once
         return recorded

@@ -21,7 +21,7 @@ from store.errors import NotStored
 from store.log.memory import MemoryStore
 from store.log.sqlite import SqliteStore
 from store.ports import Store, write
-from store.records import SECOND, AuditRecord
+from store.records import SECOND, AuditRecord, Decision
 
 BODY = b'{"actions":[{"id":"a"},{"id":"b"},{"id":"c"}],"top_n":2}'
 REQUEST = msgspec.json.decode(BODY, type=DecisionRequest)
@@ -297,3 +297,32 @@ def test_an_error_is_said_and_counts_nothing_twice(
     run(store, scenario)
     assert len(failures) == 3
     assert len([r for r in caplog.records if "cannot go on" in r.getMessage()]) == 1
+
+
+def test_what_is_heard_is_not_read_and_what_is_missed_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decisions are audited as they are made, in the order of the log; one that was not heard is read from there."""
+    monkeypatch.setattr(auditing, "PAUSE_S", 3600)
+    reads, read = [], store.decisions
+
+    def watched(*, after: int, limit: int) -> list[Decision]:
+        reads.append(after)
+        return read(after=after, limit=limit)
+
+    async def scenario(service: Service, clock: Clock) -> None:
+        auditor = service._auditor
+        await asyncio.sleep(0)  # the task of the audit looks once, and waits
+        monkeypatch.setattr(store, "decisions", watched)
+        await make(service)
+        await decide(service, 20)
+        await auditor.catch_up()
+        assert (auditor.view("loop").decisions, set(reads)) == (20, {20})  # asked for more, and there was none
+        hear = auditor.heard
+        monkeypatch.setattr(auditor, "heard", lambda decision: None)
+        await decide(service, 1)
+        monkeypatch.setattr(auditor, "heard", hear)
+        await decide(service, 5)
+        await auditor.catch_up()
+        view = auditor.view("loop")
+        assert (view.decisions, view.position) == (26, 26)
+
+    run(store, scenario)
