@@ -33,9 +33,9 @@ SAVE_AFTER = 60 * SECOND
 class Auditor:
     """Audits all loops of a store, in the order of its decision log, and only what is on disk.
 
-    What was decided since the start it is told, which spares reading it back; the log fills what it missed. Following it
-    once for all loops keeps an idle loop from costing anything. A saved position holds for every loop: what
-    changed since the last save is saved together, so a loop that is not in it had no decisions.
+    What was decided since the start it is told, which spares reading it back; the log fills what it missed. Following
+    it once for all loops keeps an idle loop from costing anything. A saved position holds for every loop: what changed
+    since the last save is saved together, so a loop that is not in it had no decisions.
     """
 
     def __init__(self, store: Store, commit: GroupCommit, clock: Clock) -> None:
