@@ -102,7 +102,8 @@ def test_the_wheel_is_what_runs(installed: Path) -> None:
     code = "from importlib.metadata import packages_distributions as p; print(*p()['bandit'])"
     assert set(run(str(installed / "bin/python"), "-c", code, cwd=installed).split()) == {"honeyguide"}
     text = run(str(installed / "bin/honeyguide"), "--help", cwd=installed)
-    assert [command for command in ("serve", "export", "replay", "archive", "backup", "restore", "ope", "demo", "dataset") if command not in text] == []
+    commands = ("serve", "export", "replay", "archive", "backup", "restore", "ope", "demo", "dataset")
+    assert [command for command in commands if command not in text] == []
 
 
 @pytest.mark.deep
