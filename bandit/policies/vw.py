@@ -82,9 +82,9 @@ class VowpalWabbit:
         examples = self._examples(situation)
         order = self._shuffled(situation, frozen) if self.config.explorer in PLACE_BREAKS_TIES else None
         if order is not None:
-            examples = [examples[0], *(examples[1 + k] for k in order)]
+            examples = [examples[0], *[examples[1 + k] for k in order]]
         prediction = cast("list[tuple[int, float]]", self._core.predict_multi_ex_one(examples))
-        return Pmf(_checked(prediction if order is None else [(order[k], p) for k, p in prediction]))
+        return Pmf(_checked(prediction, order))
 
     def learn(
         self,
@@ -120,8 +120,9 @@ class VowpalWabbit:
 
     def _shuffled(self, situation: Situation, frozen: Frozen) -> list[int]:
         keys = self._indices(_ACTION, tuple(situation.ids), "id=")
-        factor = frozen().integers(2**63, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-        order: list[int] = np.argsort(keys * factor, kind="stable").tolist()  # by id and draw, wherever the id stands
+        # The generator's own words: making a bounded integer of one costs as much as all the rest here.
+        factor = np.uint64(frozen().bit_generator.random_raw() | 1)  # odd, so that no two ids fall together
+        order: list[int] = (keys * factor).argsort(kind="stable").tolist()  # by id and draw, wherever the id stands
         return order
 
     def _action_rows(self, situation: Situation) -> list[Row]:
@@ -152,11 +153,15 @@ def _escaped(found: re.Match[str]) -> str:
     return f"%{ord(found[0]):02x}"
 
 
-def _checked(prediction: list[tuple[int, float]]) -> Floats:
-    """Return probabilities by arm, shape (K,), renormalised in float64: VW's sum to 1 in float32 only."""
-    probabilities = np.zeros(len(prediction))
-    for arm, probability in prediction:
-        probabilities[arm] = probability
+def _checked(prediction: list[tuple[int, float]], order: list[int] | None) -> Floats:
+    """Return probabilities by arm, shape (K,), renormalised in float64: VW's sum to 1 in float32 only.
+
+    `order` says which arm stood in each place, None where the place is the arm.
+    """
+    by_arm = [0.0] * len(prediction)
+    for place, probability in prediction:
+        by_arm[place if order is None else order[place]] = probability
+    probabilities = np.array(by_arm)
     total = probabilities.sum()
     if not (abs(total - 1) <= _SUM_TOLERANCE and probabilities.min() >= 0):  # a NaN fails the comparison too
         raise ArithmeticError(f"Vowpal Wabbit's probabilities sum to {total!r} or are negative: the model is damaged")
