@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bandit.learn.checkpoints import line_name
+from bandit.learn.lines import line_for
 from bandit.settings import read_config
 from store.errors import StoreUnusable
 from store.log.archive.prune import Limit, prune, vacuum
@@ -62,7 +62,7 @@ def limit_of(store: Store, record: LoopRecord, now: int, keep_days: int) -> Limi
     """Return what a loop needs at hand: its correction window, `keep_days` more, and outcomes its line would fold."""
     config = read_config(record.config)
     reach = round(config.reward.correction_window_s * SECOND) + keep_days * _DAY
-    newest = next(store.checkpoints(record.name, line_name(config)), None)
+    newest = next(store.checkpoints(record.name, line_for(store, record.name, config).name), None)
     return Limit(due_before=now - reach, checkpoint=newest.position if newest else 0)
 
 

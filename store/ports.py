@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
+from store.lineage import Erased, Erasure, Line, Taint
 from store.records import (
     AuditRecord,
     Checkpoint,
@@ -24,7 +25,7 @@ class Transaction(Protocol):
     """What an operation may read and append inside one durable transaction. Reads see what it appended."""
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        """Return the decision, or None."""
+        """Return the decision, or None. Raises `Gone` where it was erased."""
 
     def add_decision(self, decision: Decision) -> Decision:
         """Append an open decision whose id is new; returned with its position."""
@@ -80,6 +81,25 @@ class Transaction(Protocol):
     def add_relearning(self, relearning: Relearning) -> None:
         """Append that a line is to learn its log anew, at most once for each position."""
 
+    def add_line(self, line: Line) -> None:
+        """Write down a line whose name is new in its loop."""
+
+    def add_taint(self, taint: Taint) -> None:
+        """Mark a line as tainted, in place of a mark that it had."""
+
+    def drop_checkpoints(self, loop: str, line: str, *, since: int) -> None:
+        """Remove the line's checkpoints from that position on."""
+
+    def erase(self, decision: Decision, at: int) -> Erased:
+        """Make the decision, its outcomes and its rewards tombstones, and close it if it is open; counts them.
+
+        Places in the logs, ids, links and times stay; nothing is appended. What the archive holds is read as erased,
+        and stays in its files.
+        """
+
+    def save_erasure(self, erasure: Erasure) -> None:
+        """Write down an erasure, or how it stands now."""
+
     def touch(self) -> None:
         """Write what means nothing, so that the commit needs the disk as much as any other."""
 
@@ -115,7 +135,7 @@ class Store(Protocol):
         """Return every config that the loop has had, oldest first."""
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        """Return the decision, or None."""
+        """Return the decision, or None. Raises `Gone` where it was erased."""
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
         """Return the decision's rewards in the order of arrival."""
@@ -127,7 +147,13 @@ class Store(Protocol):
         """Return when a deferred decision was activated, or None."""
 
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
-        """Return decisions with `since <= at < until` and position > `after`, in log order, as settled so far."""
+        """Return decisions with `since <= at < until` and position > `after`, in log order, as settled so far.
+
+        Those that were erased are passed over, here and in `decisions`.
+        """
+
+    def erased(self, loop: str, *, since: int, until: int) -> int:
+        """Return how many of the loop's decisions with `since <= at < until` were erased."""
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
         """Return the decisions of all loops with position > `after`, in log order."""
@@ -136,10 +162,22 @@ class Store(Protocol):
         """Return the position of the oldest decision without an outcome, or None."""
 
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
-        """Return outcomes with position > `after`, in order, each with its decision and the entry that it revises."""
+        """Return outcomes with position > `after`, in order, each with its decision and the entry that it revises.
+
+        Those of a decision that was erased are of the kind `erased`, and so is it.
+        """
 
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
         """Return where the line learned its log anew, by position."""
+
+    def lines(self, loop: str) -> list[Line]:
+        """Return the loop's lines that were written down, oldest first."""
+
+    def taints(self, loop: str) -> list[Taint]:
+        """Return the loop's tainted lines, by name."""
+
+    def erasures(self) -> list[Erasure]:
+        """Return what was erased, of all loops, oldest first."""
 
     def log_position(self, loop: str) -> int:
         """Return the position of the newest durable outcome, 0 when there is none."""
@@ -156,11 +194,17 @@ class Store(Protocol):
     def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
         """Yield the line's checkpoints, newest first."""
 
+    def stored_through(self, loop: str) -> dict[str, int]:
+        """Return the position of the newest checkpoint of each line that has one."""
+
     def audits(self) -> list[AuditRecord]:
         """Return the stored audit of each loop that has one, by the loop's name."""
 
     def last_checkpoint(self, loop: str) -> tuple[int, int]:
-        """Return position and time of the loop's newest checkpoint, of whatever line; zeros when there is none."""
+        """Return position and time of the newest checkpoint of all lines that may have served; zeros without one.
+
+        A fork has not.
+        """
 
     def close(self) -> None:
         """Release files and connections."""

@@ -19,9 +19,10 @@ SECOND = 1_000_000
 MAX_ID_LENGTH = 256
 LARGEST = 1e15
 """Larger features and rewards are refused: their squares, summed over a log, are more than float64 can count."""
-OutcomeKind: TypeAlias = Literal["provisional", "rewarded", "expired", "censored", "corrected"]
+OutcomeKind: TypeAlias = Literal["provisional", "rewarded", "expired", "censored", "corrected", "erased"]
 """`provisional`: learned before its window has passed. `rewarded`, `expired`, `censored`: how it settled: with a
-reward, without one, or never shown. `corrected`: changed after that."""
+reward, without one, or never shown. `corrected`: changed after that. `erased`: any of these, before its decision was
+erased."""
 
 _SUM_TOLERANCE = 1e-9
 
@@ -90,7 +91,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     kept from being eligible, `short` says why a ranking has fewer slots than were asked for. `law` is what a ranking of
     several slots was computed from, None where it is not known. A `deferred` one is never learned unless it is
     activated before its window closes. `odds` are those of the slots below the first, empty where they are not known.
-    `revision` is that of the loop's config, 0 where it is not known.
+    `revision` is that of the loop's config, 0 where it is not known. One that was erased says when, in `erased_at`, and
+    keeps nothing else but its id, its times and its place.
     """
 
     loop: str
@@ -116,9 +118,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     deferred: bool = False
     odds: list[Odds] = []
     revision: int = 0
+    erased_at: int | None = None
 
     def __post_init__(self) -> None:
         check_id("decision_id", self.decision_id)
+        if self.erased_at is not None:
+            return
         if not self.ranking or len(self.actions) != len(self.propensities):
             raise InvalidInput("a decision needs a ranking and one propensity per eligible action")
         total = math.fsum(self.propensities)
@@ -133,6 +138,17 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(decision, "position", position)
         return decision
 
+    def erased(self, at: int) -> "Decision":
+        """Return what is left of the decision when it is erased."""
+        return tombstone(
+            loop=self.loop,
+            decision_id=self.decision_id,
+            at=self.at,
+            due=self.due,
+            position=self.position,
+            erased_at=at,
+        )
+
     @property
     def served(self) -> list[str]:
         """The ids of the ranking's actions, best slot first."""
@@ -144,7 +160,26 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return math.prod(slot.propensity for slot in self.ranking)
 
 
-RewardStatus: TypeAlias = Literal["joined", "extra", "early", "late", "dropped"]
+def tombstone(*, loop: str, decision_id: str, at: int, due: int, position: int, erased_at: int) -> Decision:
+    """Return a decision of which nothing is left but its id, its times and its place."""
+    return Decision(
+        loop=loop,
+        decision_id=decision_id,
+        at=at,
+        due=due,
+        request=b"",
+        actions=[],
+        propensities=[],
+        predicted=None,
+        ranking=[],
+        policy="",
+        model_version="",
+        position=position,
+        erased_at=erased_at,
+    )
+
+
+RewardStatus: TypeAlias = Literal["joined", "extra", "early", "late", "dropped", "erased"]
 
 
 class Reward(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +188,7 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True):
     `occurred_at` is the caller's word for when it happened, `received_at` ours for when it arrived; the window is
     judged by `received_at`. `status` says what became of it: `joined` counts, `extra` came after another had settled
     what it is for, `early` waits for its decision, `late` came after the window and changes nothing, `dropped` waited
-    in vain.
+    in vain, `erased` was any of these before its decision was erased.
     """
 
     loop: str
@@ -172,6 +207,12 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True):
             check_id("reward_id", self.reward_id)
         if not abs(self.value) <= LARGEST:
             raise InvalidInput(f"value is {self.value!r}; a reward is a finite number of at most 1e15: rescale it")
+
+    def erased(self) -> "Reward":
+        """Return what is left when its decision is erased: its id, so that it is known when sent again."""
+        return msgspec.structs.replace(
+            self, value=0.0, slot=None, component=None, occurred_at=self.received_at, status="erased"
+        )
 
 
 class Cell(msgspec.Struct, frozen=True, array_like=True):
@@ -208,6 +249,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         """The one slot that earned it all, or None."""
         slots = {cell.slot for cell in self.earned}
         return slots.pop() if len(slots) == 1 else None
+
+    def erased(self) -> "Outcome":
+        """Return what is left of the entry when its decision is erased: its place and its link."""
+        return msgspec.structs.replace(self, kind="erased", value=0.0, previous=None, earned=(), unrewarded=0.0)
 
     @property
     def settled(self) -> bool:
@@ -304,6 +349,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
     censored: int = 0
     corrected: int = 0
+    erased: int = 0
     explored: int = 0
     expected_exploration: float = 0.0
     fallbacks: int = 0

@@ -1,6 +1,7 @@
 """The fold of a line over a stored log, a piece at a time, with what the line learned anew."""
 
 from bandit.learn.learner import Learner
+from bandit.learn.passing import learned, passed_over
 from store.ports import Store
 from store.records import Example
 
@@ -20,7 +21,7 @@ def advance(store: Store, loop: str, learner: Learner, *, through: int, limit: i
         return []
     end = min([through, *(there for there in learner.relearnings if there > position)])
     examples = store.examples(loop, after=position, limit=min(limit, end - position))
-    learner.fold(examples)
+    learner.fold(examples, passed_over(store, loop, learner.passes_over, examples))
     return examples or None
 
 
@@ -28,9 +29,8 @@ def _relearn(store: Store, loop: str, learner: Learner, limit: int) -> None:
     """Learn anew the decisions whose first outcome is among the next entries, with their newest one so far."""
     there, end = learner.relearned or 0, learner.position
     entries = store.examples(loop, after=there, limit=min(limit, end - there))
-    first = [example for example in entries if example.before is None]
-    newest = [
-        Example([o for o in store.outcomes(loop, e.decision.decision_id) if o.position <= end][-1], e.decision)
-        for e in first
-    ]
+    newest = []
+    for decision in (example.decision for example in entries if example.before is None):
+        so_far = [o for o in store.outcomes(loop, decision.decision_id) if o.position <= end]
+        newest += [Example(o, decision) for o in learned(learner.passes_over, decision, so_far)[-1:]]
     learner.relearn(newest, through=entries[-1].outcome.position)

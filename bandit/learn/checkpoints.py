@@ -15,6 +15,7 @@ from bandit.policies.base import Policy
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.settings import LoopConfig
 from store.errors import InvalidInput
+from store.lineage import Line
 from store.ports import Store
 from store.records import Checkpoint
 from store.registry.statefile import digest
@@ -46,17 +47,20 @@ def numerics_fingerprint() -> str:
 _NEWEST = 2**62
 
 
-def begin_line(store: Store, loop: str, config: LoopConfig) -> Learner:
-    """Return the config's line at its beginning, which knows where it learned the loop's log anew."""
-    line, kind, settings = line_name(config), policy_type(config.policy), policy_config(config.policy)
-    relearnings = tuple(there.position for there in store.relearnings(loop, line))
+def begin_line(store: Store, loop: str, config: LoopConfig, line: Line | None = None) -> Learner:
+    """Return a line at its beginning, the config's own unless named, which knows where it learned the log anew."""
+    line = line or Line(loop=loop, name=line_name(config))
+    kind, settings = policy_type(config.policy), policy_config(config.policy)
+    relearnings = tuple(there.position for there in store.relearnings(loop, line.name))
     fresh = functools.partial(kind.create, settings, decay=config.decay)
-    return Learner(line, fresh(), config.reward, relearnings=relearnings, fresh=fresh)
+    return Learner(
+        line.name, fresh(), config.reward, relearnings=relearnings, fresh=fresh, passes_over=line.passes_over
+    )
 
 
-def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST) -> Learner:
-    """Return the config's line, from its newest sound checkpoint at or before `through`, or from the beginning."""
-    learner = begin_line(store, loop, config)
+def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST, line: Line | None = None) -> Learner:
+    """Return a line, the config's own unless named, from its newest sound checkpoint at or before `through`, if any."""
+    learner = begin_line(store, loop, config, line)
     for checkpoint in store.checkpoints(loop, learner.line):
         if checkpoint.position > through:
             continue

@@ -1,6 +1,6 @@
 """The learner: folds outcomes into a line's state, in log order, without gaps."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -9,6 +9,7 @@ from bandit.policies.base import Entry, Policy
 from bandit.policies.situation import Situation
 from store.ledger.rules import RewardRules
 from store.ledger.worth import credits_of
+from store.lineage import Line, PassesOver
 from store.records import Decision, Example, Outcome
 
 
@@ -17,10 +18,11 @@ class Learner:
 
     `position` is that of the newest outcome that the policy's state contains, and `settled` how many of them settled
     their decision; `rules` say what rewards are worth. Behind each of the positions `relearnings`, in the order of the
-    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`.
+    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`. What the line `passes_over` leaves its
+    state as it is.
     """
 
-    __slots__ = ("_anew", "_fresh", "_rules", "line", "policy", "position", "relearnings", "settled")
+    __slots__ = ("_anew", "_fresh", "_rules", "line", "passes_over", "policy", "position", "relearnings", "settled")
 
     def __init__(
         self,
@@ -31,8 +33,10 @@ class Learner:
         settled: int = 0,
         relearnings: tuple[int, ...] = (),
         fresh: Callable[[], Policy] | None = None,
+        passes_over: PassesOver = PassesOver(),  # noqa: B008  # frozen
     ) -> None:
         self.line = line
+        self.passes_over = passes_over
         self.policy = policy
         self.position = position
         self.settled = settled
@@ -54,23 +58,34 @@ class Learner:
 
     def with_policy(self, policy: Policy) -> "Learner":
         """Return a learner at the same position with a copy of the policy."""
-        return Learner(self.line, policy, self._rules, self.position, self.settled, self.relearnings, self._fresh)
+        how = self._rules, self.position, self.settled, self.relearnings, self._fresh, self.passes_over
+        return Learner(self.line, policy, *how)
 
-    def fold(self, examples: Iterable[Example]) -> None:
+    def become(self, line: Line) -> None:
+        """Go on as another line, which is one with this one so far."""
+        self.line, self.passes_over = line.name, line.passes_over
+
+    def fold(self, examples: Iterable[Example], passed_over: Collection[int] | None = None) -> None:
         """Fold the next outcomes; they must follow `position` one by one.
 
+        Those at the positions `passed_over` change nothing but the position.
+
         Raises `ValueError` when an outcome is missing, repeated or out of order, or is to follow what was not yet
-        learned anew.
+        learned anew; and where nobody says what is passed over although the line has a rule for it.
         """
+        if passed_over is None and self.passes_over:
+            raise ValueError(f"{self.line} passes over a part of the log: use `advance`")
         for example in examples:
             if example.outcome.position != self.position + 1:
                 raise ValueError(f"outcome {example.outcome.position} does not follow {self.position}")
             # The state that `position` names stays what folding gave: what was learned anew has its first name behind.
             policy = self._learned_anew() if self.position in self.relearnings else self.policy
-            self._fold_one(policy, example, settles=_settles(example.outcome))
+            learns = not passed_over or example.outcome.position not in passed_over
+            if learns:
+                self._fold_one(policy, example, settles=_settles(example.outcome))
             self.policy, self._anew = policy, None
             self.position += 1
-            self.settled += _settles(example.outcome)
+            self.settled += learns and _settles(example.outcome)
 
     def relearn(self, examples: Iterable[Example], *, through: int) -> None:
         """Learn decisions' newest outcomes, in the order of their first ones, which were all through that position.
@@ -92,7 +107,7 @@ class Learner:
 
     def _fold_one(self, policy: Policy, example: Example, *, settles: bool) -> None:
         outcome, decision, before = example.outcome, example.decision, example.before
-        if outcome.kind == "censored":
+        if outcome.kind in {"censored", "erased"}:
             return
         situation, slots = read_situation(decision), len(decision.ranking)
         learned = credits_of(outcome, slots, self._rules)

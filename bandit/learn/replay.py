@@ -8,13 +8,15 @@ import msgspec
 import numpy as np
 
 from bandit.learn.advance import advance
-from bandit.learn.checkpoints import line_name, numerics_fingerprint, open_line
+from bandit.learn.checkpoints import numerics_fingerprint, open_line
 from bandit.learn.learner import Learner
+from bandit.learn.lines import Known, line_for, readable, taint_of
 from bandit.learn.verify import CLOSE, verify
-from bandit.settings import LoopConfig, read_config
-from store.errors import HoneyguideError, InvalidInput, NotFound
+from bandit.settings import LoopConfig
+from store.errors import HoneyguideError, NotFound
+from store.lineage import Line, Taint
 from store.ports import Store
-from store.records import Checkpoint, Decision, LoopRecord
+from store.records import Checkpoint, Decision
 from store.registry import statefile
 from store.registry.statefile import digest
 
@@ -42,7 +44,8 @@ class Replay(msgspec.Struct, frozen=True):
     """What a replay found.
 
     `first_difference` is the first position whose state decided otherwise than was logged, `after` the last position
-    that is known to be right; both are null where every checkpoint agrees.
+    that is known to be right; both are null where every checkpoint agrees. A line that is `tainted` is folded to
+    before it learned what was erased since: its states from there on cannot be made again.
     """
 
     loop: str
@@ -55,15 +58,7 @@ class Replay(msgspec.Struct, frozen=True):
     after: int | None
     first_difference: int | None
     fingerprint: str
-
-
-def config_of_line(store: Store, loop: str, line: str) -> LoopConfig:
-    """Return the config that names the line; raises `NotFound` where the loop never had one."""
-    for record in store.configs(loop):
-        config = _readable(record)
-        if config is not None and line_name(config) == line:
-            return config
-    raise NotFound(f"loop {loop!r} has no config that learns line {line!r}: name one of its lines, or none for today's")
+    tainted: Taint | None
 
 
 class InForce(NamedTuple):
@@ -79,7 +74,7 @@ def config_of(store: Store, decision: Decision) -> InForce:
     Raises `NotFound` where that config is not known: the decision, or the config, is older than configs are kept.
     """
     for record in store.configs(decision.loop):
-        if record.revision == decision.revision and (config := _readable(record)) is not None:
+        if record.revision == decision.revision and (config := readable(record)) is not None:
             return InForce(record.secret, config)
     raise NotFound(
         f"decision {decision.decision_id!r} was made under revision {decision.revision} of the loop's config, "
@@ -98,14 +93,19 @@ def folded(store: Store, loop: str, learner: Learner, position: int, chunk: int 
         raise NotFound(f"loop {loop!r} has {learner.position} outcomes, not {position}")
 
 
-def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -> Replay:
-    """Fold the loop's whole outcome log again and compare with each stored checkpoint of the line, oldest first."""
-    line, end = line_name(config), store.log_position(loop)
-    stored = sorted(store.checkpoints(loop, line), key=lambda checkpoint: checkpoint.position)
-    learner = open_line(store, loop, config, through=0)
+def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress, line: Line | None = None) -> Replay:
+    """Fold the loop's whole outcome log again and compare with each stored checkpoint of the line, oldest first.
+
+    The line is the one that serves under the config, unless another one that learns with it is named.
+    """
+    line = line or line_for(store, loop, config)
+    end, tainted = store.log_position(loop), taint_of(store, line)
+    end = end if tainted is None else min(end, tainted.position - 1)
+    stored = sorted(store.checkpoints(loop, line.name), key=lambda checkpoint: checkpoint.position)
+    learner = open_line(store, loop, config, through=0, line=line)
     checked: list[Checked] = []
     good, seconds = 0, 0.0
-    for checkpoint in [*stored, None]:
+    for checkpoint in [*(checkpoint for checkpoint in stored if checkpoint.position <= end), None]:
         began = time.perf_counter()
         for position in folded(store, loop, learner, end if checkpoint is None else checkpoint.position):
             progress(position)
@@ -119,35 +119,36 @@ def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -
     failed = bool(checked) and checked[-1].verdict == "differs"
     return Replay(
         loop=loop,
-        line=line,
+        line=line.name,
         position=learner.position,
         outcomes=learner.position,
         outcomes_per_s=learner.position / seconds if seconds else 0.0,
         matches=not failed,
         checkpoints=checked,
         after=good if failed else None,
-        first_difference=first_difference(store, loop, config, good, learner.position) if failed else None,
+        first_difference=first_difference(store, Known(line, config), good, learner.position) if failed else None,
         fingerprint=numerics_fingerprint(),
+        tainted=tainted,
     )
 
 
-def first_difference(store: Store, loop: str, config: LoopConfig, low: int, high: int) -> int | None:
+def first_difference(store: Store, known: Known, low: int, high: int) -> int | None:
     """Return the first position in (low, high] whose state decides otherwise than was logged, by bisection.
 
     None where no decision was made by a state in between that would tell. The line is right at `low`.
     """
-    line = line_name(config)
-    known = {}
+    (line, config), loop = known, known.line.loop
+    made = {}
     for decision in _decisions(store, loop):
         name, _, position = decision.model_version.rpartition("@")
-        if name == line and low < int(position) <= high:
-            known[int(position)] = decision
-    positions = sorted(known)
+        if name == line.name and low < int(position) <= high:
+            made[int(position)] = decision
+    positions = sorted(made)
     first, last, found = 0, len(positions) - 1, None
     while first <= last:
         middle = (first + last) // 2
-        decision = known[positions[middle]]
-        learner = open_line(store, loop, config, through=low)
+        decision = made[positions[middle]]
+        learner = open_line(store, loop, config, through=low, line=line)
         for _ in folded(store, loop, learner, positions[middle]):
             pass
         used = config_of(store, decision)
@@ -187,10 +188,3 @@ def _decisions(store: Store, loop: str) -> Iterator[Decision]:
     while rows := store.logged(loop, since=0, until=_EVER, after=after, limit=_CHUNK):
         yield from (row.decision for row in rows)
         after = rows[-1].decision.position
-
-
-def _readable(record: LoopRecord) -> LoopConfig | None:
-    try:
-        return read_config(record.config)
-    except InvalidInput:  # a config of an older version
-        return None

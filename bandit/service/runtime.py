@@ -6,8 +6,9 @@ import logging
 
 from bandit.decide import Frame
 from bandit.exploration import History
-from bandit.learn.checkpoints import checkpoint_of, copy_of, line_name, open_line
+from bandit.learn.checkpoints import checkpoint_of, copy_of, open_line
 from bandit.learn.learner import Learner
+from bandit.learn.lines import line_for
 from bandit.pace import Waiting, next_cut, next_multiple
 from bandit.service.frequencies import open_frequency
 from bandit.service.past import open_history
@@ -37,6 +38,7 @@ class LoopRuntime:
     def __init__(self, record: LoopRecord, store: Store, commit: GroupCommit, clock: Clock) -> None:
         self.record = record
         self.config: LoopConfig = read_config(record.config)
+        self._line = line_for(store, record.name, self.config)
         self.learning_error: str | None = None
         self._store = store
         self._commit = commit
@@ -61,7 +63,7 @@ class LoopRuntime:
     @property
     def line(self) -> str:
         """The line of the config, which serves unless it has yet to learn the log."""
-        return line_name(self.config)
+        return self._line.name
 
     @property
     def learner(self) -> Learner:
@@ -110,6 +112,7 @@ class LoopRuntime:
         """Take a new config; one that is of another line has that learn the log before it serves."""
         line, guards = self.line, self.config.guards
         self.record, self.config = record, read_config(record.config)
+        self._line = line_for(self._store, self.name, self.config)
         if self.config.guards != guards:
             self.frequency = open_frequency(self._store, self.name, self.config.guards, self._clock())
         self._serving.history = self._past(self.history)
@@ -168,7 +171,7 @@ class LoopRuntime:
             await self._save(self._next)
 
     def _open(self, history: History) -> Serving:
-        learner = open_line(self._store, self.name, self.config)
+        learner = open_line(self._store, self.name, self.config, line=self._line)
         return Serving(learner, history, learner.position or None, self._clock())
 
     def _past(self, before: History) -> History:

@@ -11,7 +11,7 @@ from typing import get_args
 import msgspec
 
 from bandit.decide import DecisionRequest, decide
-from bandit.learn.checkpoints import line_name
+from bandit.learn.lines import line_for
 from bandit.service import views
 from bandit.service.auditing import Auditor
 from bandit.service.changes import changes_between
@@ -118,7 +118,7 @@ class Service:
         config = as_stored(config)
         old = self._loops.get(views.check_loop_name(name))
         _check_revision(name, old, if_match)
-        line = line_name(config)
+        line = line_for(self._store, name, config).name
         opens = None
         if old is None or old.line != line:
             position = next((stored.position for stored in self._store.checkpoints(name, line)), 0)

@@ -3,10 +3,11 @@
 import asyncio
 
 from bandit.learn.checkpoints import open_line
-from bandit.learn.replay import config_of, config_of_line, folded
+from bandit.learn.lines import find_line, taint_of
+from bandit.learn.replay import config_of, folded
 from bandit.learn.verify import verify
-from bandit.service.views import VerificationView
-from store.errors import HoneyguideError
+from bandit.service.views import VerificationView, instant
+from store.errors import Gone, HoneyguideError
 from store.ports import Store
 from store.records import Decision
 
@@ -23,8 +24,15 @@ async def verification_of(store: Store, decision: Decision) -> VerificationView:
 
 
 async def _made_again(store: Store, decision: Decision) -> VerificationView:
-    line, _, position = decision.model_version.rpartition("@")
-    learner = open_line(store, decision.loop, config_of_line(store, decision.loop, line), through=int(position))
+    name, _, position = decision.model_version.rpartition("@")
+    line, config = find_line(store, decision.loop, name)
+    tainted = taint_of(store, line)
+    if tainted is not None and int(position) >= tainted.position:
+        raise Gone(
+            f"{decision.model_version} cannot be made again: data that it had learned were erased at "
+            f"{instant(tainted.at)}"
+        )
+    learner = open_line(store, decision.loop, config, through=int(position), line=line)
     start = learner.position
     for _ in folded(store, decision.loop, learner, int(position), _STEP):
         await asyncio.sleep(0)

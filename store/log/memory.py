@@ -2,11 +2,13 @@
 
 import bisect
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from store.errors import HoneyguideError, NotStored
+from store.lineage import Erased, Erasure, Line, Taint
+from store.log.erased import unless_erased
 from store.ports import Operation
 from store.records import (
     AuditRecord,
@@ -40,16 +42,25 @@ class _State:
         self.checkpoints: dict[Key, list[Checkpoint]] = defaultdict(list)
         self.audits: dict[str, AuditRecord] = {}
         self.relearnings: list[Relearning] = []
+        self.lines: list[Line] = []
+        self.taints: dict[Key, Taint] = {}
+        self.erasures: dict[tuple[int, str], Erasure] = {}
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
-        for name in ("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs", "relearnings"):
+        for name in _COPIED:
             setattr(new, name, getattr(self, name).copy())
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
         new.checkpoints.update({k: v.copy() for k, v in self.checkpoints.items()})
         return new
+
+
+_COPIED = (
+    *("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs", "relearnings"),
+    *("lines", "taints", "erasures"),
+)
 
 
 class _MemoryTransaction:
@@ -59,7 +70,7 @@ class _MemoryTransaction:
         self._state = state
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        return self._state.decisions.get((loop, decision_id))
+        return _found(self._state, loop, decision_id)
 
     def add_decision(self, decision: Decision) -> Decision:
         stored = decision.placed(len(self._state.log) + 1)
@@ -129,6 +140,33 @@ class _MemoryTransaction:
     def add_relearning(self, relearning: Relearning) -> None:
         self._state.relearnings.append(relearning)
 
+    def add_line(self, line: Line) -> None:
+        self._state.lines.append(line)
+
+    def add_taint(self, taint: Taint) -> None:
+        self._state.taints[taint.loop, taint.line] = taint
+
+    def drop_checkpoints(self, loop: str, line: str, *, since: int) -> None:
+        kept = [c for c in self._state.checkpoints[loop, line] if c.position < since]
+        self._state.checkpoints[loop, line] = kept
+
+    def erase(self, decision: Decision, at: int) -> Erased:
+        state, key = self._state, (decision.loop, decision.decision_id)
+        left = decision.erased(at)
+        self.close(decision)
+        state.decisions[key] = left
+        state.log = [left if d.position == left.position else d for d in state.log]
+        entries = state.outcomes[decision.loop]
+        own = [i for i, (_, made) in enumerate(entries) if made.position == left.position]
+        for i in own:
+            entries[i] = entries[i][0].erased(), left
+        rewards = [r for r in state.rewards if (r.loop, r.decision_id) == key]
+        state.rewards = [r.erased() if (r.loop, r.decision_id) == key else r for r in state.rewards]
+        return Erased(1, len(own), len(rewards))
+
+    def save_erasure(self, erasure: Erasure) -> None:
+        self._state.erasures[erasure.at, erasure.loop] = erasure
+
     def touch(self) -> None:
         """There is no disk."""
 
@@ -160,7 +198,7 @@ class MemoryStore:
         return [record for record in self._state.configs if record.name == loop]
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        return self._state.decisions.get((loop, decision_id))
+        return _found(self._state, loop, decision_id)
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
         return [r for r in self._state.rewards if (r.loop, r.decision_id) == (loop, decision_id)]
@@ -172,12 +210,17 @@ class MemoryStore:
         return self._state.activated.get((loop, decision_id))
 
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
-        rows = [d for d in self._state.log if d.loop == loop and since <= d.at < until and d.position > after]
+        found = (d for d in _whole(self._state.log) if d.loop == loop and since <= d.at < until)
+        rows = [d for d in found if d.position > after]
         latest = {o.decision_id: o for o, _ in self._state.outcomes[loop]}
         return [Logged(d, latest.get(d.decision_id)) for d in rows[:limit]]
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
-        return self._state.log[after : after + limit]
+        return list(_whole(self._state.log[after:]))[:limit]
+
+    def erased(self, loop: str, *, since: int, until: int) -> int:
+        own = [d for d in self._state.log if d.loop == loop and since <= d.at < until]
+        return sum(d.erased_at is not None for d in own)
 
     def first_open(self, loop: str) -> int | None:
         return min((position for _, position, d in self._state.open if d.loop == loop), default=None)
@@ -190,6 +233,15 @@ class MemoryStore:
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
         found = [r for r in self._state.relearnings if (r.loop, r.line) == (loop, line)]
         return sorted(found, key=lambda r: r.position)
+
+    def lines(self, loop: str) -> list[Line]:
+        return sorted((line for line in self._state.lines if line.loop == loop), key=_age)
+
+    def taints(self, loop: str) -> list[Taint]:
+        return [taint for (name, _), taint in sorted(self._state.taints.items()) if name == loop]
+
+    def erasures(self) -> list[Erasure]:
+        return [erasure for _, erasure in sorted(self._state.erasures.items())]
 
     def log_position(self, loop: str) -> int:
         return len(self._state.outcomes[loop])
@@ -209,14 +261,31 @@ class MemoryStore:
     def audits(self) -> list[AuditRecord]:
         return [self._state.audits[name] for name in sorted(self._state.audits)]
 
+    def stored_through(self, loop: str) -> dict[str, int]:
+        kept = self._state.checkpoints.items()
+        return {line: stored[0].position for (name, line), stored in sorted(kept) if name == loop and stored}
+
     def last_checkpoint(self, loop: str) -> tuple[int, int]:
-        stored = [
-            (c.position, c.at) for (name, _), kept in self._state.checkpoints.items() for c in kept if name == loop
-        ]
+        forks = {line.name for line in self.lines(loop) if line.why == "fork"}
+        kept = self._state.checkpoints.items()
+        stored = [(c.position, c.at) for (name, line), own in kept if name == loop and line not in forks for c in own]
         return max(stored, default=(0, 0))
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _found(state: _State, loop: str, decision_id: str) -> Decision | None:
+    found = state.decisions.get((loop, decision_id))
+    return None if found is None else unless_erased(found)
+
+
+def _whole(log: Iterable[Decision]) -> Iterator[Decision]:
+    return (decision for decision in log if decision.erased_at is None)
+
+
+def _age(line: Line) -> tuple[int, str]:
+    return line.opened_at, line.name
 
 
 def _waits(reward: Reward, loop: str) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from store.lineage import Erased, Erasure, Line, PassesOver, Taint
 from store.records import (
     AuditRecord,
     Cell,
@@ -17,6 +18,7 @@ from store.records import (
     Relearning,
     Reward,
     Slot,
+    tombstone,
 )
 
 Row = tuple[Any, ...]
@@ -123,13 +125,35 @@ def is_pruned(row: Row) -> bool:
 
 
 def pruned(request: bytes) -> Pruned:
-    """Read what is left of a pruned decision from its `request`."""
-    return _decode_pruned(request)
+    """Read what is left of a pruned decision from its `request`, which is empty where none of it is in the archive."""
+    return _decode_pruned(request) if request else Pruned()
+
+
+_ERASED = b"\xcf"
+"""How an erased decision's `answer` begins: MessagePack's mark of the eight bytes that follow, which say when."""
+IS_ERASED = "substr(answer, 1, 1) IS x'cf'"
+"""What is so of the row of an erased decision; its `request` is empty, or what `Pruned` is."""
+
+HAS_PRUNED = f"(answer = x'' OR {IS_ERASED})"
+"""What is so of a row whose `request` says what is in the archive."""
+
+
+def erased_answer(at: int) -> bytes:
+    """Return the `answer` of a decision that was erased at that time."""
+    return _ERASED + at.to_bytes(8)
+
+
+def is_erased(row: Row) -> bool:
+    """Say whether a row of the `DECISION` columns is that of an erased decision."""
+    return bool(row[5][:1] == _ERASED)
 
 
 def decision(loop: str, row: Row) -> Decision:
     """Read a decision from a row of the `DECISION` columns."""
     position, decision_id, at, due, request, answer = row
+    if is_erased(row):
+        when = int.from_bytes(answer[1:])
+        return tombstone(loop=loop, decision_id=decision_id, at=at, due=due, position=position, erased_at=when)
     a = _decode(answer)
     return Decision(
         loop=loop,
@@ -207,7 +231,10 @@ def example(loop: str, entry: Row, revised: Row, made: Row) -> Example:
     """Read an outcome, the one that it revises (or nulls) and their decision from rows of the columns of each."""
     settled = decision(loop, made)
     before = outcome(loop, settled.decision_id, revised) if revised[0] else None
-    return Example(outcome(loop, settled.decision_id, entry), settled, before)
+    found = outcome(loop, settled.decision_id, entry)
+    if settled.erased_at is None:
+        return Example(found, settled, before)
+    return Example(found.erased(), settled, before and before.erased())
 
 
 def due(loop: str, row: Row) -> tuple[Decision, Outcome | None]:
@@ -221,6 +248,38 @@ def relearning(loop: str, line: str, row: Row) -> Relearning:
     """Read where a line learned anew from `position, at`."""
     position, at = row
     return Relearning(loop=loop, line=line, position=position, at=at)
+
+
+def line(loop: str, row: Row) -> Line:
+    """Read a line from `name, origin, why, passes_over, opened_at`."""
+    name, origin, why, passes_over, opened_at = row
+    rule = msgspec.json.decode(passes_over, type=PassesOver)
+    return Line(loop=loop, name=name, origin=origin, why=why, passes_over=rule, opened_at=opened_at)
+
+
+def line_row(loop_id: int, line: Line) -> Row:
+    """Flatten a line for `INSERT INTO lines`."""
+    rule = msgspec.json.encode(line.passes_over).decode()
+    return (loop_id, line.name, line.origin, line.why, rule, line.opened_at)
+
+
+def taint(loop: str, row: Row) -> Taint:
+    """Read a taint from `line, position, at`."""
+    line, position, at = row
+    return Taint(loop=loop, line=line, position=position, at=at)
+
+
+def erasure(row: Row) -> Erasure:
+    """Read an erasure from `name, at, what, decisions, outcomes, rewards, done_at`."""
+    loop, at, what, decisions, outcomes, rewards, done_at = row
+    count = Erased(decisions, outcomes, rewards)
+    return Erasure(loop=loop, at=at, what=tuple(msgspec.json.decode(what)), count=count, done_at=done_at)
+
+
+def erasure_row(loop_id: int, e: Erasure) -> Row:
+    """Flatten an erasure for `INSERT INTO erasures`."""
+    what, count = msgspec.json.encode(e.what).decode(), e.count
+    return (loop_id, e.at, what, count.decisions, count.outcomes, count.rewards, e.done_at)
 
 
 def loop_record(row: Row) -> LoopRecord:

@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive", "relearning"})
+MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive", "relearning", "lines"})
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -93,6 +93,28 @@ def relearning(db: Database) -> None:
         "CREATE TABLE relearnings (loop INTEGER NOT NULL, line TEXT NOT NULL, position INTEGER NOT NULL,"
         " at INTEGER NOT NULL, PRIMARY KEY (loop, line, position)) STRICT, WITHOUT ROWID"
     )
+
+
+@migrations()
+def lines(db: Database) -> None:
+    """Lines that pass over a part of the log, lines that learned what was erased since, and what was erased."""
+    for statement in _LINES.split(";"):
+        db.execute(statement)
+
+
+_LINES = """
+CREATE TABLE lines (
+    loop INTEGER NOT NULL, name TEXT NOT NULL, origin TEXT NOT NULL, why TEXT NOT NULL, passes_over TEXT NOT NULL,
+    opened_at INTEGER NOT NULL, PRIMARY KEY (loop, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE taints (
+    loop INTEGER NOT NULL, line TEXT NOT NULL, position INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (loop, line)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE erasures (
+    loop INTEGER NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL, decisions INTEGER NOT NULL,
+    outcomes INTEGER NOT NULL, rewards INTEGER NOT NULL, done_at INTEGER, PRIMARY KEY (loop, at)
+) STRICT, WITHOUT ROWID
+"""
 
 
 _FIRST_LIGHT = """

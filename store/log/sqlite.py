@@ -14,8 +14,10 @@ import msgspec
 from sqlite_utils import Database
 
 from store.errors import HoneyguideError, NotStored, StoreUnusable
+from store.lineage import Erasure, Line, Taint
 from store.log import rows
 from store.log.archive.reader import Archive
+from store.log.erased import unless_erased
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
 from store.log.sqlite_transaction import Cursors, SqliteTransaction
 from store.ports import Operation
@@ -103,7 +105,7 @@ class SqliteStore:
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?"
         row = self._query(loop, query, decision_id).fetchone()
-        return self._decision(loop, row) if row else None
+        return unless_erased(self._decision(loop, row)) if row else None
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
         query = f"SELECT {rows.REWARD} FROM rewards r WHERE r.loop = ? AND r.decision_id = ? ORDER BY r.position"
@@ -135,7 +137,8 @@ class SqliteStore:
         query = (
             f"SELECT {rows.DECISION}, {rows.OUTCOME} FROM decisions d LEFT JOIN outcomes o ON o.loop = d.loop"
             " AND o.position = (SELECT max(position) FROM outcomes WHERE decision = d.position)"
-            " WHERE +d.loop = ? AND d.at >= ? AND d.at < ? AND d.position > ? ORDER BY d.position LIMIT ?"
+            f" WHERE +d.loop = ? AND d.at >= ? AND d.at < ? AND d.position > ? AND NOT {rows.IS_ERASED}"
+            " ORDER BY d.position LIMIT ?"
         )
         width = rows.DECISION.count(",") + 1
         found = []
@@ -147,9 +150,17 @@ class SqliteStore:
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
         names = {loop_id: name for name, loop_id in self._cursors.loop_ids.items()}
-        query = f"SELECT d.loop, {rows.DECISION} FROM decisions d WHERE d.position > ? ORDER BY d.position LIMIT ?"
+        query = (
+            f"SELECT d.loop, {rows.DECISION} FROM decisions d WHERE d.position > ? AND NOT {rows.IS_ERASED}"
+            " ORDER BY d.position LIMIT ?"
+        )
         found = self._reader.execute(query, (after, limit))
         return [self._decision(names[row[0]], row[1:]) for row in found]
+
+    def erased(self, loop: str, *, since: int, until: int) -> int:
+        query = f"SELECT count(*) FROM decisions WHERE +loop = ? AND at >= ? AND at < ? AND {rows.IS_ERASED}"
+        count: int = self._query(loop, query, since, until).fetchone()[0]
+        return count
 
     def first_open(self, loop: str) -> int | None:
         query = "SELECT min(position) FROM open_decisions WHERE loop = ?"
@@ -171,6 +182,21 @@ class SqliteStore:
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
         query = "SELECT position, at FROM relearnings WHERE loop = ? AND line = ? ORDER BY position"
         return [rows.relearning(loop, line, row) for row in self._query(loop, query, line)]
+
+    def lines(self, loop: str) -> list[Line]:
+        query = "SELECT name, origin, why, passes_over, opened_at FROM lines WHERE loop = ? ORDER BY opened_at, name"
+        return [rows.line(loop, row) for row in self._query(loop, query)]
+
+    def taints(self, loop: str) -> list[Taint]:
+        query = "SELECT line, position, at FROM taints WHERE loop = ? ORDER BY line"
+        return [rows.taint(loop, row) for row in self._query(loop, query)]
+
+    def erasures(self) -> list[Erasure]:
+        query = (
+            "SELECT l.name, e.at, e.what, e.decisions, e.outcomes, e.rewards, e.done_at FROM erasures e"
+            " JOIN loops l ON l.id = e.loop ORDER BY e.at, l.name"
+        )
+        return [rows.erasure(row) for row in self._reader.execute(query)]
 
     def log_position(self, loop: str) -> int:
         query = "SELECT coalesce(max(position), 0) FROM outcomes WHERE loop = ?"
@@ -201,8 +227,16 @@ class SqliteStore:
         query = "SELECT l.name, a.position, a.state, a.at FROM audits a JOIN loops l ON l.id = a.loop ORDER BY l.name"
         return [rows.audit(row) for row in self._reader.execute(query)]
 
+    def stored_through(self, loop: str) -> dict[str, int]:
+        query = "SELECT line, max(position) FROM checkpoints WHERE loop = ? GROUP BY line ORDER BY line"
+        return dict(self._query(loop, query).fetchall())
+
     def last_checkpoint(self, loop: str) -> tuple[int, int]:
-        query = "SELECT position, at FROM checkpoints WHERE loop = ? ORDER BY position DESC, at DESC LIMIT 1"
+        query = (
+            "SELECT position, at FROM checkpoints c WHERE c.loop = ? AND NOT EXISTS"
+            " (SELECT 1 FROM lines l WHERE l.loop = c.loop AND l.name = c.line AND l.why = 'fork')"
+            " ORDER BY position DESC, at DESC LIMIT 1"
+        )
         position, at = self._query(loop, query).fetchone() or (0, 0)
         return position, at
 
@@ -215,7 +249,7 @@ class SqliteStore:
         return rows.decision(loop, self._archive.whole(loop, row))
 
     def _pruned(self, loop: str, decision_id: str) -> rows.Pruned:
-        query = "SELECT request FROM decisions WHERE loop = ? AND decision_id = ? AND answer = x''"
+        query = f"SELECT request FROM decisions WHERE loop = ? AND decision_id = ? AND {rows.HAS_PRUNED}"
         row = self._query(loop, query, decision_id).fetchone()
         return rows.pruned(row[0]) if row else rows.Pruned()
 
@@ -243,7 +277,9 @@ class SqliteStore:
 
     def _archived_example(self, loop: str, position: int) -> Example:
         [found] = self._archive.rows(loop, "outcomes", [position])
-        [made] = self._archive.rows(loop, "decisions", [found[1]])
+        # From the log, not from the archive: whether it was erased is written there first.
+        query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.position = ?"
+        made = self._reader.execute(query, (found[1],)).fetchone()
         return self._example(loop, (*rows.archived_outcome(found), *_NO_OUTCOME, *made))
 
     def _query(self, loop: str, query: str, *values: object) -> sqlite3.Cursor:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from store.lineage import Erased, Erasure, Line, Taint
 from store.log import rows
 from store.log.archive.reader import Archive
+from store.log.erased import unless_erased
 from store.log.rows import Pruned, Row
 from store.records import AuditRecord, Checkpoint, Decision, Due, LoopRecord, Outcome, Relearning, Reward
 
@@ -66,7 +68,7 @@ class SqliteTransaction:
             f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?",
             (self._ids[loop], decision_id),
         ).fetchone()
-        return rows.decision(loop, self._archive.whole(loop, row)) if row else None
+        return unless_erased(rows.decision(loop, self._archive.whole(loop, row))) if row else None
 
     def add_decision(self, decision: Decision) -> Decision:
         stored = decision.placed(self._cursors.next_decision)
@@ -221,6 +223,30 @@ class SqliteTransaction:
         r = relearning
         self._sql("INSERT INTO relearnings VALUES (?, ?, ?, ?)", (self._ids[r.loop], r.line, r.position, r.at))
 
+    def add_line(self, line: Line) -> None:
+        self._sql("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", rows.line_row(self._ids[line.loop], line))
+
+    def add_taint(self, taint: Taint) -> None:
+        t = taint
+        self._sql("INSERT OR REPLACE INTO taints VALUES (?, ?, ?, ?)", (self._ids[t.loop], t.line, t.position, t.at))
+
+    def drop_checkpoints(self, loop: str, line: str, *, since: int) -> None:
+        query = "DELETE FROM checkpoints WHERE loop = ? AND line = ? AND position >= ?"
+        self._sql(query, (self._ids[loop], line, since))
+
+    def erase(self, decision: Decision, at: int) -> Erased:
+        self._write_kept()
+        pruned, loop_id = self._pruned(decision), self._ids[decision.loop]
+        outcomes = self._sql(_ERASE_OUTCOMES, (decision.position,)).rowcount
+        rewards = self._sql(_ERASE_REWARDS, (loop_id, decision.decision_id)).rowcount
+        self._sql(_CLOSE, (decision.due, decision.position))
+        self._sql(_ERASE_DECISION, (rows.erased_answer(at), decision.position))
+        return Erased(1, outcomes + len(pruned.outcomes), rewards + len(pruned.rewards))
+
+    def save_erasure(self, erasure: Erasure) -> None:
+        row = rows.erasure_row(self._ids[erasure.loop], erasure)
+        self._sql("INSERT OR REPLACE INTO erasures VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
     def touch(self) -> None:
         # Nobody reads this number; setting it writes the file's first page, changed or not.
         self._sql("PRAGMA user_version = 0")
@@ -241,7 +267,7 @@ class SqliteTransaction:
         """Return where in the archive the decision's rows are, if they were pruned."""
         if decision.position > self._cursors.pruned.get(self._ids[decision.loop], 0):
             return _NOT_PRUNED
-        query = "SELECT request FROM decisions WHERE position = ? AND answer = x''"
+        query = f"SELECT request FROM decisions WHERE position = ? AND {rows.HAS_PRUNED}"
         row = self._sql(query, (decision.position,)).fetchone()
         return rows.pruned(row[0]) if row else _NOT_PRUNED
 
@@ -275,6 +301,15 @@ _REWARDS = (
     " VALUES {rows}"
 )
 _OUTCOMES = "INSERT INTO outcomes VALUES {rows}"
+_ERASE_OUTCOMES = "UPDATE outcomes SET kind = 'erased', value = 0, previous = NULL, earned = NULL WHERE decision = ?"
+_ERASE_REWARDS = (
+    "UPDATE rewards SET value = 0, slot = NULL, component = NULL, occurred_at = received_at, status = 'erased'"
+    " WHERE loop = ? AND decision_id = ?"
+)
+# What a pruned one has in `request` leads to its entries and rewards.
+_ERASE_DECISION = (
+    "UPDATE decisions SET request = CASE answer WHEN x'' THEN request ELSE x'' END, answer = ? WHERE position = ?"
+)
 _COUNTS = "INSERT INTO counts VALUES {rows} ON CONFLICT (loop, name) DO UPDATE SET value = value + excluded.value"
 _ACTIVATED = "INSERT INTO activations VALUES {rows}"
 _STATEMENTS = (_DECISIONS, _OPEN, _CLOSE, _REWARDS, _OUTCOMES, _COUNTS, _ACTIVATED)

@@ -126,6 +126,14 @@ def current(entries: Iterable[Entry]) -> list[Sealed]:
     return sorted(found.values(), key=lambda segment: (segment.loop, segment.log, segment.first))
 
 
+def clear(manifest: Manifest) -> None:
+    """Remove what a run that did not finish left: files that no entry names."""
+    known = {segment.file for segment in manifest.segments}
+    for path in manifest.folder.glob("loop=*/day=*/*"):
+        if path.suffix in {".part", ".parquet"} and str(path.relative_to(manifest.folder)) not in known:
+            durable.remove(path)
+
+
 def lock_archive(data: Path) -> FileLock:
     """Take the right to add to a folder's archive, or to copy it; raises `StoreUnusable` when another has it."""
     lock = FileLock(data / "archive.lock", blocking=False)

@@ -18,9 +18,10 @@ from store.log.archive.seal import loop_ids
 from store.log.rows import Pruned
 
 _BATCH = 500
-_PRUNABLE = """
+_PRUNABLE = f"""
 SELECT position, decision_id FROM decisions d
-WHERE +loop = :loop AND position > :after AND position <= :decisions AND answer <> x'' AND due <= :due_before
+WHERE +loop = :loop AND position > :after AND position <= :decisions AND due <= :due_before
+AND answer <> x'' AND NOT ({rows.IS_ERASED} AND request <> x'')
 AND NOT EXISTS (SELECT 1 FROM open_decisions o WHERE o.due = d.due AND o.position = d.position)
 AND NOT EXISTS (SELECT 1 FROM activations a WHERE a.decision = d.position AND a.decision > :activations)
 AND NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.decision = d.position AND o.position > :outcomes)
@@ -137,7 +138,8 @@ class _Pruner:
             many("DELETE FROM outcomes WHERE loop = ? AND position = ?", outcomes)
             many("DELETE FROM activations WHERE decision = ?", [(position,) for position in gone])
             many(
-                "UPDATE decisions SET request = ?, answer = x'' WHERE position = ?",
+                f"UPDATE decisions SET request = ?, answer = CASE WHEN {rows.IS_ERASED} THEN answer ELSE x'' END"
+                " WHERE position = ?",
                 [rows.pruned_row(pruned, position) for position, pruned in gone.items()],
             )
             self._connection.execute(
