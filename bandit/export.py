@@ -4,6 +4,7 @@ import itertools
 import operator
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
@@ -53,6 +54,14 @@ action to stand in its slot, whatever stands above; null where that is not known
 `pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`."""
 
 
+class Exported(NamedTuple):
+    """How many decisions were written, how many newer ones left out, and how many are not there: they were erased."""
+
+    written: int
+    left: int
+    erased: int
+
+
 def export_loop(
     store: Store,
     loop: str,
@@ -62,8 +71,8 @@ def export_loop(
     until: int = _EVER,
     unsettled: bool = False,
     marginals: bool = True,
-) -> tuple[int, int]:
-    """Write the loop's decisions with `since <= at < until`; returns how many were written and how many left out.
+) -> Exported:
+    """Write the loop's decisions with `since <= at < until`, but for those that were erased.
 
     Left out are those from the first decision on whose outcome is open: among newer ones, fast rewards would be
     over-represented. With `unsettled` they are written too, with a null reward where there is none. Without `marginals`
@@ -93,7 +102,7 @@ def export_loop(
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InvalidInput(f"{out} cannot be written ({error}): name a file in a folder that exists") from error
-    return written, left
+    return Exported(written, left, store.erased(loop, since=since, until=until))
 
 
 def _chunks(store: Store, loop: str, since: int, until: int) -> Iterator[list[Logged]]:

@@ -34,7 +34,7 @@ def export(
 
     store = SqliteStore(data, read_only=True)
     try:
-        written, left = export_loop(
+        found = export_loop(
             store,
             loop,
             out,
@@ -45,10 +45,12 @@ def export(
         )
     finally:
         store.close()
-    typer.echo(f"{out}: {written} decisions of loop {loop!r}.")
-    if left:
+    typer.echo(f"{out}: {found.written} decisions of loop {loop!r}.")
+    if found.erased:
+        typer.echo(f"{found.erased} more were erased, and are not in it.", err=True)
+    if found.left:
         typer.echo(
-            f"{left} newer ones are left out: they follow one whose reward window is still open, and taking only "
+            f"{found.left} newer ones are left out: they follow one whose reward window is still open, and taking only "
             "the rewarded ones among them would favour fast rewards. --unsettled writes them too.",
             err=True,
         )

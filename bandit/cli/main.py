@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bandit.cli import archive, backup, export, ope, replay, serve
+from bandit.cli import archive, backup, erase, export, ope, replay, serve
 from store.errors import HoneyguideError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("replay")(replay.replay)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("archive")(archive.archive)
+app.command("erase")(erase.erase)
 app.add_typer(ope.app, name="ope")
 
 

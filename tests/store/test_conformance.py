@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from support import decision, loop
 
-from store.errors import Conflict, NotStored
+from store.errors import Conflict, Gone, NotStored
+from store.lineage import Erased, Erasure, Line, PassesOver, Span, Taint
 from store.ports import Store, write
 from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Relearning, Reward
 
@@ -294,3 +295,93 @@ def test_audits_are_replaced_by_loop(store: Store) -> None:
         record = AuditRecord(loop=name, position=position, state=bytes([position]), at=position)
         write(store, [lambda tx, record=record: tx.save_audit(record)])
     assert [(r.loop, r.position, r.state, r.at) for r in store.audits()] == [("a", 5, b"\x05", 5), ("b", 8, b"\x08", 8)]
+
+
+def test_lines_and_taints_come_back_as_they_went_in(store: Store) -> None:
+    """Lines are per loop, oldest first; a line has one taint, the newest that was written down."""
+    rule = PassesOver((Span(3, 9), Span(12, 20)), (("user", "u-17"),))
+    lines = [
+        Line(loop="a", name="late", origin="l", why="erasure", opened_at=9),
+        Line(loop="a", name="early", origin="l", why="fork", passes_over=rule, opened_at=4),
+        Line(loop="b", name="early", origin="m", why="fork", opened_at=5),
+    ]
+    write(store, [lambda tx, line=line: tx.add_line(line) for line in lines])
+    assert store.lines("a") == [lines[1], lines[0]]
+    assert store.lines("b") == [lines[2]]
+    assert store.lines("unknown") == store.taints("unknown") == []
+    for position, at in ((7, 1), (5, 2)):
+        marked = Taint(loop="a", line="l", position=position, at=at)
+        write(store, [lambda tx, taint=marked: tx.add_taint(taint)])
+    assert store.taints("a") == [Taint(loop="a", line="l", position=5, at=2)]
+    assert store.taints("b") == []
+
+
+def test_checkpoints_can_be_dropped_and_a_fork_has_never_served(store: Store) -> None:
+    """Those from a position on go, of one line; the last checkpoint of what may have served is not that of a fork."""
+    for position, line in ((5, "l"), (10, "l"), (20, "l"), (20, "m"), (30, "f")):
+        write(store, [lambda tx, c=checkpoint(position, line): tx.save_checkpoint(c, keep=9)])
+    assert store.stored_through("a") == {"f": 30, "l": 20, "m": 20}
+    assert store.last_checkpoint("a") == (30, 1)
+    write(store, [lambda tx: tx.add_line(Line(loop="a", name="f", origin="l", why="fork"))])
+    assert store.last_checkpoint("a") == (20, 1)
+    write(store, [lambda tx: tx.drop_checkpoints("a", "l", since=10)])
+    assert [c.position for c in store.checkpoints("a", "l")] == [5]
+    assert store.stored_through("a") == {"f": 30, "l": 5, "m": 20}
+    assert store.stored_through("b") == {}
+
+
+def test_erasures_are_replaced_by_loop_and_time(store: Store) -> None:
+    """An erasure is written down as it began and as it ended; they come oldest first."""
+    begun = Erasure(loop="b", at=7, what=("x", "y"), count=Erased(1, 2, 3))
+    done = msgspec.structs.replace(begun, done_at=8)
+    other = Erasure(loop="a", at=9, what=(), count=Erased())
+    write(store, [lambda tx, e=e: tx.save_erasure(e) for e in (other, begun, done)])
+    assert store.erasures() == [done, other]
+
+
+def test_what_is_erased_is_gone_but_for_its_place(store: Store) -> None:
+    """Ids, positions, links and times stay; content goes, nothing is open any more, and asking for it says when."""
+
+    def fill(tx):
+        for name in ("kept", "gone", "open"):
+            made = tx.add_decision(decision(name, at=4))
+            tx.add_reward(reward(name, reward_id=f"r-{name}", slot=0, component="click"))
+            if name != "open":
+                first = tx.add_outcome(made, msgspec.structs.replace(outcome(name), earned=(Cell(0, None, 1.0),)))
+                second = outcome(name, kind="corrected", value=2.0)
+                position = first.position
+                tx.add_outcome(made, msgspec.structs.replace(second, previous=1.0, revises=position, root=position))
+                tx.close(made)
+
+    write(store, [fill])
+    before = store.examples("a", after=0, limit=9)
+    gone, still_open = store.decision("a", "gone"), store.decision("a", "open")
+    counted = write(store, [lambda tx: tx.erase(gone, 77), lambda tx: tx.erase(still_open, 77)])
+    assert counted == [Erased(1, 2, 1), Erased(1, 0, 1)]
+    for ask in (lambda: store.decision("a", "gone"), lambda: store.decision("a", "open")):
+        with pytest.raises(Gone, match="was erased at 1970-01-01T00:00:00Z"):
+            ask()
+    [refused] = write(store, [lambda tx: tx.decision("a", "gone")])
+    assert isinstance(refused, Gone)
+    assert store.first_open("a") is None
+    assert not store.anything_due(99)
+    after = store.examples("a", after=0, limit=9)
+    assert after[:2] == before[:2]
+    left = gone.erased(77)
+    assert (left.at, left.due, left.position, left.request) == (4, 14, 2, b"")
+    assert [(e.decision, e.outcome) for e in after[2:]] == [(left, e.outcome.erased()) for e in before[2:]]
+    assert [(e.outcome.kind, e.outcome.value, e.outcome.earned, e.outcome.previous) for e in after[2:]] == [
+        ("erased", 0.0, (), None)
+    ] * 2
+    assert [(e.outcome.revises, e.outcome.root, e.before and e.before.kind) for e in after[2:]] == [
+        (None, None, None),
+        (3, 3, "erased"),
+    ]
+    assert store.rewards("a", "gone") == [reward("gone", reward_id="r-gone", slot=0, component="click").erased()]
+    assert write(store, [lambda tx: tx.has_reward("a", "r-gone")]) == [True]
+    assert [row.decision.decision_id for row in store.logged("a", since=0, until=9, after=0, limit=1)] == ["kept"]
+    assert [d.decision_id for d in store.decisions(after=1, limit=9)] == []
+    assert (store.erased("a", since=0, until=5), store.erased("a", since=5, until=9)) == (2, 0)
+    assert store.erased("b", since=0, until=9) == 0
+    assert write(store, [lambda tx: tx.add_decision(decision("next"))])[0].position == 4
+    assert [d.decision_id for d in store.decisions(after=0, limit=2)] == ["kept", "next"]

@@ -35,6 +35,15 @@ class Archive:
 
     def _row(self, loop: str, log: LogName, position: int) -> Row:
         segment = self._segment(loop, log, position)
+        try:
+            return self._row_of(segment, loop, log, position)
+        except StoreUnusable:
+            self._manifest.read()  # another process may have put a file in the place of that one since
+            if (other := self._manifest.holding(loop, log, position)) == segment:
+                raise
+            return self._row_of(other, loop, log, position)
+
+    def _row_of(self, segment: Sealed | None, loop: str, log: LogName, position: int) -> Row:
         if segment is not None:
             firsts, lasts = self._bounds(segment.file)
             group = bisect.bisect_left(lasts, position)
