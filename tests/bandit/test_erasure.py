@@ -36,11 +36,11 @@ from bandit.settings import LoopConfig, as_stored, read_config
 from store.errors import Conflict, Gone, InvalidInput, NotFound, StoreUnusable
 from store.log import compact as compact_module
 from store.log import durable
-from store.log.archive.manifest import Manifest, lock_archive
+from store.log.archive.manifest import Manifest, Sealed, lock_archive
 from store.log.archive.segments import read_segment
 from store.log.folder_lock import lock_folder
 from store.log.sqlite import FILE_NAME, SqliteStore
-from store.records import SECOND
+from store.records import SECOND, Logged
 
 DAY = 86_400 * SECOND
 HER = Wanted(entities=(("user", "u0-Ada"),))
@@ -242,6 +242,45 @@ def test_what_is_left_is_its_place_and_its_ids(data: Path) -> None:
         assert store.erased("loop", since=0, until=10 * DAY + DAY // 2) == 3
         assert store.counts("loop").erased == 20
         assert store.counts("loop").decisions == 62
+
+
+def test_rows_of_the_archive_are_erased_as_those_of_the_log(data: Path) -> None:
+    """In the files, too, her outcomes and rewards keep their places and ids, and nobody else's row is touched."""
+    sealed_and_pruned(data)
+    old = [row for s in Manifest(data).segments for row in rows_of(data, s)]
+    with closing(SqliteStore(data, read_only=True)) as store:
+        hers = {row.decision.position for row in logged(store) if b"u0-Ada" in row.decision.request}
+    erase(data)
+    new = [row for s in Manifest(data).segments for row in rows_of(data, s)]
+    assert len(new) == len(old)
+    counts = dict.fromkeys(("decisions", "outcomes", "rewards", "activations"), 0)
+    for (log, before), (_, after) in zip(old, new, strict=True):
+        if log == "activations" or owner(log, before) not in hers:
+            assert after == before
+            continue
+        counts[log] += 1
+        emptied = {"decisions": (4, 5), "outcomes": (2, 3, 5, 6), "rewards": (3, 4, 5, 6, 8)}[log]
+        assert [x for i, x in enumerate(after) if i not in emptied] == [
+            x for i, x in enumerate(before) if i not in emptied
+        ]
+        if log == "outcomes":
+            assert [after[i] for i in emptied] == ["erased", 0.0, None, None]
+        if log == "rewards":
+            assert [after[i] for i in emptied] == [0.0, None, None, after[7], "erased"]
+    assert counts == {"decisions": 15, "outcomes": 15, "rewards": 3, "activations": 0}
+
+
+def rows_of(data: Path, segment: Sealed) -> list[tuple[str, tuple[Any, ...]]]:
+    return [(segment.log, row) for row in read_segment(Manifest(data).path(segment), segment.log)]
+
+
+def owner(log: str, row: tuple[Any, ...]) -> int:
+    """The position of a row's decision; d0 is the first of the log, and so on."""
+    return {"decisions": lambda: row[0], "outcomes": lambda: row[1], "rewards": lambda: int(row[1][1:]) + 1}[log]()
+
+
+def logged(store: SqliteStore) -> list[Logged]:
+    return store.logged("loop", since=0, until=2**62, after=0, limit=999)
 
 
 # Requests for what was erased

@@ -319,7 +319,8 @@ def test_lines_and_taints_come_back_as_they_went_in(store: Store) -> None:
 def test_checkpoints_can_be_dropped_and_a_fork_has_never_served(store: Store) -> None:
     """Those from a position on go, of one line; the last checkpoint of what may have served is not that of a fork."""
     for position, line in ((5, "l"), (10, "l"), (20, "l"), (20, "m"), (30, "f")):
-        write(store, [lambda tx, c=checkpoint(position, line): tx.save_checkpoint(c, keep=9)])
+        stored = checkpoint(position, line)
+        write(store, [lambda tx, c=stored: tx.save_checkpoint(c, keep=9)])
     assert store.stored_through("a") == {"f": 30, "l": 20, "m": 20}
     assert store.last_checkpoint("a") == (30, 1)
     write(store, [lambda tx: tx.add_line(Line(loop="a", name="f", origin="l", why="fork"))])
