@@ -81,8 +81,8 @@ class Transaction(Protocol):
     def add_relearning(self, relearning: Relearning) -> None:
         """Append that a line is to learn its log anew, at most once for each position."""
 
-    def add_line(self, line: Line) -> None:
-        """Write down a line whose name is new in its loop."""
+    def put_line(self, line: Line) -> None:
+        """Write down a line, or what it passes over by now."""
 
     def add_taint(self, taint: Taint) -> None:
         """Mark a line as tainted, in place of a mark that it had."""

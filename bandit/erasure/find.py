@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -25,14 +25,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A loop's decisions that are to be erased. `reached` says how far each of its lines had come, at least.
+    """A loop's decisions that are to be erased, some of them as those for `entities`.
 
-    Beyond its newest checkpoint a line had come where a decision says that it was made by such a state.
+    `reached` says how far each of its lines had come, at least. Beyond its newest checkpoint a line had come where a decision says that it was made by such a state.
     """
 
     record: LoopRecord
     decisions: list[Decision]
     reached: dict[str, int]
+    entities: tuple[Entity, ...]
 
 
 def find(store: Store, wanted: Wanted, progress: Callable[[int], None]) -> list[Found]:
@@ -68,7 +69,7 @@ def _entities(wanted: Wanted, loop: str) -> tuple[Entity, ...]:
 def _look_through(
     store: Store,
     record: LoopRecord,
-    entities: Sequence[Entity],
+    entities: tuple[Entity, ...],
     named: dict[str, Decision],
     progress: Callable[[int], None],
 ) -> Found:
@@ -79,7 +80,7 @@ def _look_through(
         if decision.decision_id in named or (entities and is_for(decision, entities)):
             decisions.append(decision)
         progress(1)
-    return Found(record, decisions, reached)
+    return Found(record, decisions, reached, entities)
 
 
 def _logged(store: Store, loop: str) -> Iterator[Decision]:

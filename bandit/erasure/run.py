@@ -14,7 +14,7 @@ import msgspec
 from bandit.erasure.find import Found, Wanted, find, hashes
 from bandit.erasure.places import PLACES
 from bandit.erasure.relearn import Relearned, relearn
-from bandit.erasure.tainted import Marked, marks
+from bandit.erasure.tainted import Marked, marks, names_any
 from store.errors import HoneyguideError, StoreUnusable
 from store.lineage import Erased, Erasure
 from store.log.archive.manifest import lock_archive
@@ -85,7 +85,7 @@ def _erase(  # what an erasure is made of meets here
     pending = [erasure for erasure in store.erasures() if erasure.done_at is None]
     # Each has a time of its own, which is written on what it erased.
     at = max([clock(), *(erasure.at + 1 for erasure in store.erasures())])
-    found = [each for each in find(store, wanted, progress) if each.decisions]
+    found = [each for each in find(store, wanted, progress) if each.decisions or names_any(store, each)]
     marked = {each.record.name: marks(store, each, at) for each in found}
     counted = [_counted(store, each) for each in found]
     tainted = [line for each in marked.values() for line in _tainted(each)]

@@ -181,7 +181,7 @@ def _best(policy: Policy, decision: Decision) -> int:
 
 
 def _add(tx: Transaction, line: Line, relearnings: list[Relearning], checkpoint: Checkpoint, keep: int) -> None:
-    tx.add_line(line)
+    tx.put_line(line)
     for relearning in relearnings:
         tx.add_relearning(msgspec.structs.replace(relearning, line=line.name))
     tx.save_checkpoint(checkpoint, keep=keep)

@@ -140,8 +140,9 @@ class _MemoryTransaction:
     def add_relearning(self, relearning: Relearning) -> None:
         self._state.relearnings.append(relearning)
 
-    def add_line(self, line: Line) -> None:
-        self._state.lines.append(line)
+    def put_line(self, line: Line) -> None:
+        others = [other for other in self._state.lines if (other.loop, other.name) != (line.loop, line.name)]
+        self._state.lines = [*others, line]
 
     def add_taint(self, taint: Taint) -> None:
         self._state.taints[taint.loop, taint.line] = taint

@@ -223,8 +223,8 @@ class SqliteTransaction:
         r = relearning
         self._sql("INSERT INTO relearnings VALUES (?, ?, ?, ?)", (self._ids[r.loop], r.line, r.position, r.at))
 
-    def add_line(self, line: Line) -> None:
-        self._sql("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", rows.line_row(self._ids[line.loop], line))
+    def put_line(self, line: Line) -> None:
+        self._sql("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?, ?)", rows.line_row(self._ids[line.loop], line))
 
     def add_taint(self, taint: Taint) -> None:
         t = taint

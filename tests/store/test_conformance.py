@@ -305,9 +305,12 @@ def test_lines_and_taints_come_back_as_they_went_in(store: Store) -> None:
         Line(loop="a", name="early", origin="l", why="fork", passes_over=rule, opened_at=4),
         Line(loop="b", name="early", origin="m", why="fork", opened_at=5),
     ]
-    write(store, [lambda tx, line=line: tx.add_line(line) for line in lines])
+    write(store, [lambda tx, line=line: tx.put_line(line) for line in lines])
     assert store.lines("a") == [lines[1], lines[0]]
     assert store.lines("b") == [lines[2]]
+    less = msgspec.structs.replace(lines[1], passes_over=PassesOver())
+    write(store, [lambda tx: tx.put_line(less)])
+    assert store.lines("a") == [less, lines[0]]
     assert store.lines("unknown") == store.taints("unknown") == []
     for position, at in ((7, 1), (5, 2)):
         marked = Taint(loop="a", line="l", position=position, at=at)
@@ -323,7 +326,7 @@ def test_checkpoints_can_be_dropped_and_a_fork_has_never_served(store: Store) ->
         write(store, [lambda tx, c=stored: tx.save_checkpoint(c, keep=9)])
     assert store.stored_through("a") == {"f": 30, "l": 20, "m": 20}
     assert store.last_checkpoint("a") == (30, 1)
-    write(store, [lambda tx: tx.add_line(Line(loop="a", name="f", origin="l", why="fork"))])
+    write(store, [lambda tx: tx.put_line(Line(loop="a", name="f", origin="l", why="fork"))])
     assert store.last_checkpoint("a") == (20, 1)
     write(store, [lambda tx: tx.drop_checkpoints("a", "l", since=10)])
     assert [c.position for c in store.checkpoints("a", "l")] == [5]
