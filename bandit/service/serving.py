@@ -3,6 +3,7 @@
 from bandit.exploration import History
 from bandit.learn.advance import advance
 from bandit.learn.learner import Learner
+from bandit.settings import LoopConfig
 from store.ports import Store
 
 SLICE = 16
@@ -12,13 +13,16 @@ SLICE = 16
 class Serving:
     """A learner and the history of the guards, brought forward together.
 
-    `saved` is the position of the line's newest checkpoint, None before the first; `saved_at` is when that was, or when
-    the learner was opened, in microseconds.
+    `config` is one that names the learner's line. `saved` is the position of the line's newest checkpoint, None before
+    the first; `saved_at` is when that was, or when the learner was opened, in microseconds.
     """
 
-    __slots__ = ("history", "learner", "saved", "saved_at")
+    __slots__ = ("config", "history", "learner", "saved", "saved_at")
 
-    def __init__(self, learner: Learner, history: History, saved: int | None, saved_at: int) -> None:
+    def __init__(
+        self, config: LoopConfig, learner: Learner, history: History, saved: int | None, saved_at: int
+    ) -> None:
+        self.config = config
         self.learner = learner
         self.history = history
         self.saved = saved
