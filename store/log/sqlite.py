@@ -106,8 +106,6 @@ class SqliteStore:
     def decision(self, loop: str, decision_id: str) -> Decision | None:
         query = f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?"
         row = self._query(loop, query, decision_id).fetchone()
-        if row and rows.is_deleted(row):
-            raise gone(loop, decision_id, row[0], row[2], self.deletions(loop))
         return self._decision(loop, row) if row else None
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
@@ -229,14 +227,21 @@ class SqliteStore:
             self._writer.close()
 
     def _decision(self, loop: str, row: rows.Row) -> Decision:
+        self._check_there(loop, row)
         return rows.decision(loop, self._archive.whole(loop, row))
+
+    def _check_there(self, loop: str, row: rows.Row) -> None:
+        """Refuse a row of the `DECISION` columns that was deleted; its files may still be there for a moment."""
+        if rows.is_deleted(row):
+            raise gone(loop, row[1], row[0], row[2], self.deletions(loop))
 
     def _pruned(self, loop: str, decision_id: str) -> rows.Pruned:
         query = f"SELECT {rows.DECISION} FROM decisions d WHERE loop = ? AND decision_id = ? AND answer = x''"
         row = self._query(loop, query, decision_id).fetchone()
-        if row and rows.is_deleted(row):
-            raise gone(loop, decision_id, row[0], row[2], self.deletions(loop))
-        return rows.pruned(row[4]) if row else rows.Pruned()
+        if row is None:
+            return rows.Pruned()
+        self._check_there(loop, row)
+        return rows.pruned(row[4])
 
     def _deleted(self, loop: str, what: Literal["decisions", "outcomes"]) -> int:
         """Return through which position the loop's decisions were deleted, or through which outcome; 0 if not."""
@@ -257,6 +262,7 @@ class SqliteStore:
         if entry[rows.REVISES] is not None and revised[0] is None:
             [found] = self._archive.rows(loop, "outcomes", [entry[rows.REVISES]])
             revised = rows.archived_outcome(found)
+        self._check_there(loop, made)
         return rows.example(loop, entry, revised, self._archive.whole(loop, made))
 
     def _archived_examples(self, loop: str, after: int, limit: int, live: Container[int]) -> dict[int, Example]:

@@ -238,7 +238,8 @@ class SqliteTransaction:
         values = {"loop": loop_id, "after": after, "through": deletion.decisions, "outcomes": deletion.outcomes}
         for statement in _DELETE:
             self._sql(statement, values)
-        self._sql("INSERT INTO deletions VALUES (?, ?, ?, ?)", (loop_id, *_values(deletion)))
+        row = (loop_id, deletion.decisions, deletion.outcomes, deletion.at)
+        self._sql("INSERT INTO deletions VALUES (?, ?, ?, ?)", row)
         pruned = max(self._cursors.pruned.get(loop_id, 0), deletion.decisions)
         self._cursors.pruned = {**self._cursors.pruned, loop_id: pruned}
 
@@ -291,10 +292,6 @@ class SqliteTransaction:
         return [rows.reward(loop, row) for row in self._sql(query, (self._ids[loop], *values))]
 
 
-def _values(deletion: Deletion) -> Row:
-    return deletion.decisions, deletion.outcomes, deletion.at
-
-
 _NOT_PRUNED = Pruned()
 _LOST = """
 SELECT r.position FROM rewards r LEFT JOIN decisions d ON d.loop = r.loop AND d.decision_id = r.decision_id
@@ -305,7 +302,7 @@ WHERE r.loop = :loop AND r.position < (SELECT max(position) FROM rewards) AND (
     )
 )
 """
-"""The rewards that go; but the newest of all stays until another is, for positions are counted on from it."""
+"""The rewards that go. The newest of all stays until there is a newer one: positions are counted on from it."""
 _THESE = "+loop = :loop AND position > :after AND position <= :through"
 _DELETE = (
     f"""INSERT INTO pruned_rewards SELECT loop, reward_id, position FROM rewards

@@ -280,6 +280,24 @@ def test_readers_of_before_are_told(data: Path) -> None:
     reader.close()
 
 
+def test_a_reader_in_between_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the log says that days are gone, a reader who was at them is told so, with their files still there."""
+    reader = SqliteStore(data, read_only=True)
+    monkeypatch.setattr(durable, "append", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        delete_before(data, "1970-01-03")
+    # As if it had looked how far the log is deleted just before it was.
+    monkeypatch.setattr(reader, "_deleted", lambda *args: 0)
+    for read in (
+        lambda: reader.logged("a", since=0, until=2**62, after=0, limit=5),
+        lambda: reader.decision("a", "d0"),
+        lambda: reader.outcomes("a", "d0"),
+    ):
+        with pytest.raises(Gone, match="'d0' of loop 'a' was made on 1970-01-01 and deleted"):
+            read()
+    reader.close()
+
+
 def test_a_backup_brings_back_what_was_left(data: Path, tmp_path: Path) -> None:
     """A backup after a deletion holds what is left, and restores to it; one from before holds what there was."""
     before = told_of(data)
