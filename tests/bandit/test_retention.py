@@ -106,7 +106,8 @@ async def _day(service: Service, clock: Clock, decisions: int = PER_DAY) -> None
         if i % 3 == 2:
             await service.reward("loop", RewardRequest(late[i - 2], 1.0, reward_id=late[i - 2]))
         await calm(service)
-    await service.status("loop", service._store.log_position("loop"), 10)
+    end = service._store.log_position("loop")
+    assert (await service.status("loop", end, 30)).learned_through == end
 
 
 def before(day: int) -> date:
