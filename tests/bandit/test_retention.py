@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 from bandit.archive import Job, archive_folder
 from bandit.cli.main import app
 from bandit.decide import DecisionRequest
+from bandit.exploration import History
 from bandit.learn.advance import advance
 from bandit.learn.checkpoints import begin_line, line_name, open_line
 from bandit.learn.learner import Learner
 from bandit.learn.replay import Replay, replay
 from bandit.policies.beta import BetaTs
 from bandit.service.service import Service
+from bandit.service.serving import Serving
 from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig, read_config
 from bandit.wiring import open_app
@@ -310,6 +312,7 @@ def test_a_decision_is_learned_whole_or_not_at_all(tmp_path: Path) -> None:
     assert late.position == len(examples)
     assert late.policy.dump() == alone.policy.dump()
     # Learned anew, it is the same: what was before does not come in by a later word.
+    assert Serving(begin_line(_Lines(began), "loop", config), History(), None, 0).unsaved == 0
     anew = begin_line(_Lines(began), "loop", config, 0)
     anew.position = len(examples)
     anew.relearnings[anew.position] = began
