@@ -263,9 +263,10 @@ def test_a_line_that_opens_after_a_deletion_learns_what_is_left(tmp_path: Path) 
     assert {d.model_version.partition("@")[0] for d in old} == {line_name(config), line_name(other)}
 
 
-def test_a_line_that_began_anew_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
-    """A decision of a line whose states are lost is not held against the line of that name that began since."""
-    config, other, clock = config_of("linear_ts"), config_of("linear_ts", policy={"kind": "linear_ucb"}), Clock()
+@pytest.mark.parametrize("name", ["linear_ts", "logistic_ts"])
+def test_a_line_that_began_anew_is_not_taken_for_the_one_before(tmp_path: Path, name: str) -> None:
+    """A line whose states are lost begins anew without what it once learned anew, and is not held against that."""
+    config, other, clock = config_of(name), config_of("linear_ts", policy={"kind": "linear_ucb"}), Clock()
     live(tmp_path, clock, 14, config)
     live(tmp_path, clock, 0, other, more=3)
     retire(tmp_path, clock, 13)

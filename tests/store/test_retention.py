@@ -240,31 +240,36 @@ def test_a_late_word_goes_with_its_decision(data: Path) -> None:
 
 
 def test_rewards_without_a_decision_go_with_their_day(tmp_path: Path) -> None:
-    """What waited in vain is deleted with the decisions of its day; its id stays known, and a later one is kept."""
+    """What waited in vain goes with the decisions before it; one that came after them stays, and so does its file."""
     data = tmp_path / "data"
     data.mkdir()
     with closing(SqliteStore(data)) as store:
-        fill(store, 100)
-        for ident, at in (("vain", 5), ("later", 3 * DAY)):
-            write(
-                store, [functools.partial(record_reward, reward=reward("?" + ident, at, reward_id=ident), rules=RULES)]
-            )
-        fill(store, 0)
-        write(store, [lambda tx: drop_early(tx, "a", 4 * DAY, limit=9)])
-        write(store, [lambda tx: record_reward(tx, reward("d98", NOW), RULES)])
+        fill(store, 40, days=2)
+        for ident, at in (("vain", DAY), ("evening", 2 * DAY - 1)):
+            early = reward("?" + ident, at, reward_id=ident)
+            write(store, [functools.partial(record_reward, reward=early, rules=RULES)])
+        write(store, [lambda tx: drop_early(tx, "a", 2 * DAY, limit=9)])
+        settle(store, "new", 3 * DAY)
     seal_all(data)
     prune_all(data)
-    delete_before(data, "1970-01-03")
+    done = delete_before(data, "1970-01-03")["a"]
+    assert [(s.log, s.day) for s in done.stays] == [("rewards", "1970-01-02")]
     with closing(SqliteStore(data)) as store:
-        assert [len(store.rewards("a", "?" + ident)) for ident in ("vain", "later")] == [0, 1]
-        assert write(store, [lambda tx: [tx.has_reward("a", i) for i in ("vain", "later")]]) == [[True, True]]
-        write(store, [lambda tx: record_decision(tx, decision("?vain", at=NOW), RULES, known_id=True)])
-        write(store, [lambda tx: record_reward(tx, reward("?vain", NOW), RULES)])
-        write(store, [lambda tx: record_reward(tx, reward("d99", NOW + 1, loop="b"), RULES)])
+        assert [len(store.rewards("a", "?" + ident)) for ident in ("vain", "evening")] == [0, 1]
+        assert write(store, [lambda tx: [tx.has_reward("a", i) for i in ("vain", "evening")]]) == [[True, True]]
+        for name in ("?vain", "?evening", "newest"):
+            settle(store, name, 3 * DAY + 1)
     before = told_of(data)
-    seal_all(data, NOW + DAY)
-    prune_all(data, Limit(due_before=NOW + DAY, checkpoint=10**9))
+    assert [r.status for r in before.decisions["a", "?evening"][2]] == ["dropped", "joined"]
+    seal_all(data)
+    assert prune_all(data)["a"] == 3
     assert told_of(data) == before
+
+
+def settle(store: Store, name: str, at: int) -> None:
+    """Log a decision of loop a and its reward."""
+    write(store, [functools.partial(record_decision, decision=decision(name, at=at), rules=RULES, known_id=True)])
+    write(store, [functools.partial(record_reward, reward=reward(name, at + 2), rules=RULES)])
 
 
 def test_readers_of_before_are_told(data: Path) -> None:
