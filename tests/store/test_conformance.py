@@ -336,8 +336,8 @@ def test_what_is_deleted_is_gone_and_its_ids_stay_known(store: Store) -> None:
     write(store, [lambda tx: tx.add_outcome(tx.decision("a", "d1"), late)])
     settle(store, "d4", 40, revised=1)
     orphans = [
-        msgspec.structs.replace(reward(name, reward_id=name, status="dropped"), received_at=at)
-        for name, at in (("nobody", 0), ("nobody-yet", 25))
+        msgspec.structs.replace(reward(name, reward_id=name, status=status), received_at=at)
+        for name, at, status in (("nobody", 0, "dropped"), ("nobody-yet", 25, "dropped"), ("waits", 0, "early"))
     ]
     write(store, [lambda tx, r=r: tx.add_reward(r) for r in orphans])
     settle(store, "d5", 50)
@@ -364,7 +364,7 @@ def test_what_is_deleted_is_gone_and_its_ids_stay_known(store: Store) -> None:
     logged = store.logged("a", since=0, until=99, after=0, limit=9)
     assert [row.decision.decision_id for row in logged] == ["d3", "d4", "d5"]
     assert [d.decision_id for d in store.decisions(after=0, limit=3)] == ["other", "d3", "d4"]
-    assert (store.rewards("a", "nobody"), len(store.rewards("a", "nobody-yet"))) == ([], 1)
+    assert [len(store.rewards("a", name)) for name in ("nobody", "nobody-yet", "waits")] == [0, 1, 1]
     answers = write(
         store,
         [
