@@ -3,6 +3,7 @@
 HoneyguideError
 ├── InvalidInput      a rule is broken: names the value, the rule and the way out
 ├── NotFound          no such loop or decision
+├── Gone              it was there, and was deleted
 ├── Conflict          the id is taken by another body, or an ETag is out of date
 ├── NotStored         nothing was written; the same request may be sent again
 └── StoreUnusable     the data folder cannot be opened; a person must act
@@ -19,6 +20,10 @@ class InvalidInput(HoneyguideError):
 
 class NotFound(HoneyguideError):
     """The named loop or decision does not exist."""
+
+
+class Gone(HoneyguideError):
+    """What is asked for was there and was deleted; the message says when and by what."""
 
 
 class Conflict(HoneyguideError):

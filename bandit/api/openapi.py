@@ -57,7 +57,7 @@ OPERATIONS = (
         routes.post_decision,
         {201: views.DecisionAnswer, 200: views.DecisionAnswer},
         takes=DecisionRequest,
-        problems=(400, 404, 409, 413, 422, 503),
+        problems=(400, 404, 409, 410, 413, 422, 503),
     ),
     Operation(
         "POST",
@@ -65,7 +65,7 @@ OPERATIONS = (
         routes.post_reward,
         {202: views.RewardAnswer},
         takes=views.RewardRequest,
-        problems=(400, 404, 413, 422, 503),
+        problems=(400, 404, 410, 413, 422, 503),
     ),
     Operation(
         "GET",
@@ -73,14 +73,14 @@ OPERATIONS = (
         routes.get_decision,
         {200: views.DecisionView},
         query={"verify": {"type": "boolean"}},
-        problems=(404, 422),
+        problems=(404, 410, 422),
     ),
     Operation(
         "POST",
         f"{_LOOP}/decisions/{{decision_id}}/activate",
         routes.post_activation,
         {204: type(None)},
-        problems=(404, 409, 503),
+        problems=(404, 409, 410, 503),
     ),
     Operation(
         "GET",

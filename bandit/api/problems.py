@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from store.errors import Conflict, HoneyguideError, InvalidInput, NotFound, NotStored
+from store.errors import Conflict, Gone, HoneyguideError, InvalidInput, NotFound, NotStored
 
 
 class Malformed(HoneyguideError):
@@ -23,6 +23,7 @@ STATUS: dict[type[HoneyguideError], int] = {
     Malformed: 400,
     NotFound: 404,
     Conflict: 409,
+    Gone: 410,
     TooLarge: 413,
     InvalidInput: 422,
     NotStored: 503,

@@ -42,8 +42,11 @@ def replay(
         config = learn.config_of_line(store, loop, line) if line else read_config(records[loop].config)
         # One thread, as the server uses: results must not depend on how many there are.
         with threadpool_limits(limits=1), Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("outcomes", total=store.log_position(loop))
-            found = learn.replay(store, loop, config, progress=lambda position: bar.update(task, completed=position))
+            start = store.log_start(loop) - 1
+            task = bar.add_task("outcomes", total=store.log_position(loop) - start)
+            found = learn.replay(
+                store, loop, config, progress=lambda position: bar.update(task, completed=position - start)
+            )
     finally:
         store.close()
     if output is Format.JSON:
@@ -64,10 +67,14 @@ def _print(found: "Replay") -> None:
         difference = "" if each.difference is None else f"{each.difference:.1e}"
         table.add_row(f"{found.line}@{each.position}", each.verdict, "yes" if each.same_numerics else "no", difference)
     console = Console(highlight=False)
-    console.print(table if found.checkpoints else "No checkpoint is stored.")
+    console.print(table if found.checkpoints else "No checkpoint is compared.")
+    if found.reason is not None:
+        console.print(f"It began behind outcome {found.start}: {found.reason}.")
+    if found.unchecked:
+        console.print(f"Stored states that could not be compared: {', '.join(map(str, found.unchecked))}.")
     console.print(f"{found.outcomes:,} outcomes of loop {found.loop!r} replayed, {found.outcomes_per_s:,.0f} a second.")
     if found.matches:
-        console.print("Every stored state is the fold of the log.")
+        console.print("Every stored state that was compared is the fold of the log.")
         return
     where = f"between {found.after} and {found.position}"
     if found.first_difference is not None:

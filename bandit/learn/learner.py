@@ -1,6 +1,7 @@
 """The learner: folds outcomes into a line's state, in log order, without gaps."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,10 +18,12 @@ class Learner:
 
     `position` is that of the newest outcome that the policy's state contains, and `settled` how many of them settled
     their decision; `rules` say what rewards are worth. Behind each of the positions `relearnings`, in the order of the
-    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`.
+    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`. The line began behind the position
+    `began`, and learned anew what is behind the one that `relearnings` has for it. Of decisions whose first outcome is
+    before that it learns nothing, for what they earned is not all there.
     """
 
-    __slots__ = ("_anew", "_fresh", "_rules", "line", "policy", "position", "relearnings", "settled")
+    __slots__ = ("_anew", "_fresh", "_rules", "began", "line", "policy", "position", "relearnings", "settled")
 
     def __init__(
         self,
@@ -29,14 +32,16 @@ class Learner:
         rules: RewardRules,
         position: int = 0,
         settled: int = 0,
-        relearnings: tuple[int, ...] = (),
+        relearnings: Mapping[int, int] = MappingProxyType({}),
         fresh: Callable[[], Policy] | None = None,
+        began: int = 0,
     ) -> None:
         self.line = line
         self.policy = policy
         self.position = position
         self.settled = settled
-        self.relearnings = relearnings
+        self.relearnings = dict(relearnings)
+        self.began = began
         self._rules = rules
         self._fresh = fresh
         self._anew: _Anew | None = None
@@ -49,12 +54,23 @@ class Learner:
     @property
     def relearned(self) -> int | None:
         """How far it has learned anew, while it does; None where there is nothing to learn anew at `position`."""
-        reached = self._anew.reached if self._anew else 0
+        reached = self._anew.reached if self._anew else self.relearnings.get(self.position, 0)
         return reached if self.position in self.relearnings and reached < self.position else None
+
+    @property
+    def learns_from(self) -> int:
+        """The position of the first outcome that what is learned next goes on from; 1 unless earlier ones were deleted.
+
+        Decisions whose first outcome is before it are not learned.
+        """
+        anew = (since for there, since in reversed(self.relearnings.items()) if there <= self.position)
+        return next(anew, self.began) + 1
 
     def with_policy(self, policy: Policy) -> "Learner":
         """Return a learner at the same position with a copy of the policy."""
-        return Learner(self.line, policy, self._rules, self.position, self.settled, self.relearnings, self._fresh)
+        return Learner(
+            self.line, policy, self._rules, self.position, self.settled, self.relearnings, self._fresh, self.began
+        )
 
     def fold(self, examples: Iterable[Example]) -> None:
         """Fold the next outcomes; they must follow `position` one by one.
@@ -67,10 +83,13 @@ class Learner:
                 raise ValueError(f"outcome {example.outcome.position} does not follow {self.position}")
             # The state that `position` names stays what folding gave: what was learned anew has its first name behind.
             policy = self._learned_anew() if self.position in self.relearnings else self.policy
-            self._fold_one(policy, example, settles=_settles(example.outcome))
+            root = example.outcome.root
+            learns = root is None or root >= self.learns_from
+            if learns:
+                self._fold_one(policy, example, settles=_settles(example.outcome))
             self.policy, self._anew = policy, None
             self.position += 1
-            self.settled += _settles(example.outcome)
+            self.settled += learns and _settles(example.outcome)
 
     def relearn(self, examples: Iterable[Example], *, through: int) -> None:
         """Learn decisions' newest outcomes, in the order of their first ones, which were all through that position.

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from bandit.learn.advance import advance
+from bandit.learn.beginning import beginning_of
 from bandit.learn.checkpoints import line_name, numerics_fingerprint, open_line
 from bandit.learn.learner import Learner
 from bandit.learn.verify import CLOSE, verify
@@ -41,6 +42,8 @@ class Checked(msgspec.Struct, frozen=True):
 class Replay(msgspec.Struct, frozen=True):
     """What a replay found.
 
+    `start` is the position behind which it began ("from" in JSON), and `reason` says why that is not 0, or is null;
+    `unchecked` are stored states that it could not come to from there, the one that it began with included.
     `first_difference` is the first position whose state decided otherwise than was logged, `after` the last position
     that is known to be right; both are null where every checkpoint agrees.
     """
@@ -55,6 +58,9 @@ class Replay(msgspec.Struct, frozen=True):
     after: int | None
     first_difference: int | None
     fingerprint: str
+    start: int = msgspec.field(name="from")
+    reason: str | None
+    unchecked: list[int]
 
 
 def config_of_line(store: Store, loop: str, line: str) -> LoopConfig:
@@ -99,13 +105,16 @@ def folded(store: Store, loop: str, learner: Learner, position: int, chunk: int 
 
 
 def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -> Replay:
-    """Fold the loop's whole outcome log again and compare with each stored checkpoint of the line, oldest first."""
-    line, end = line_name(config), store.log_position(loop)
-    stored = sorted(store.checkpoints(loop, line), key=lambda checkpoint: checkpoint.position)
-    learner = open_line(store, loop, config, through=0)
-    checked: list[Checked] = []
-    good, seconds = 0, 0.0
-    for checkpoint in [*stored, None]:
+    """Fold the loop's outcome log again and compare with each stored checkpoint of the line, oldest first.
+
+    Raises `Gone` where what was deleted leaves nothing to begin with.
+    """
+    line, end, beginning = line_name(config), store.log_position(loop), beginning_of(store, loop, config)
+    learner = beginning.learner
+    checked = [_unusable(checkpoint) for checkpoint in beginning.damaged]
+    good = start = learner.position
+    seconds = 0.0
+    for checkpoint in [] if checked else [*beginning.compared, None]:
         began = time.perf_counter()
         for position in folded(store, loop, learner, end if checkpoint is None else checkpoint.position):
             progress(position)
@@ -121,13 +130,16 @@ def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress) -
         loop=loop,
         line=line,
         position=learner.position,
-        outcomes=learner.position,
-        outcomes_per_s=learner.position / seconds if seconds else 0.0,
+        outcomes=learner.position - start,
+        outcomes_per_s=(learner.position - start) / seconds if seconds else 0.0,
         matches=not failed,
         checkpoints=checked,
         after=good if failed else None,
         first_difference=first_difference(store, loop, config, good, learner.position) if failed else None,
         fingerprint=numerics_fingerprint(),
+        start=start,
+        reason=beginning.reason,
+        unchecked=beginning.unchecked,
     )
 
 
@@ -156,6 +168,11 @@ def first_difference(store: Store, loop: str, config: LoopConfig, low: int, high
         else:
             found, last = positions[middle], middle - 1
     return found
+
+
+def _unusable(checkpoint: Checkpoint) -> Checked:
+    """Return the verdict on a stored state that is damaged in itself."""
+    return Checked(checkpoint.position, "differs", checkpoint.fingerprint == numerics_fingerprint(), None)
 
 
 def _check(config: LoopConfig, learner: Learner, checkpoint: Checkpoint) -> Checked:

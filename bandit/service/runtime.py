@@ -170,7 +170,8 @@ class LoopRuntime:
 
     def _open(self, history: History) -> Serving:
         learner = open_line(self._store, self.name, self.config)
-        return Serving(self.config, learner, history, learner.position or None, self._clock())
+        saved = None if learner.position == learner.began else learner.position
+        return Serving(self.config, learner, history, saved, self._clock())
 
     def _past(self, before: History) -> History:
         return open_history(self._store, self.name, self.config, self._clock(), before)
@@ -251,9 +252,10 @@ class LoopRuntime:
     async def _relearn_if_due(self) -> bool:
         """Have the line learn anew before its next outcome, if it is time; on disk first, for every fold must do so."""
         self._wake_at, every_s, learner = None, self.config.learning.relearn_s, self.learner
+        since = self._store.log_start(self.name) - 1
         if (
             every_s is None
-            or not self._serving.reached(max(1, self.through))
+            or not self._serving.reached(max(since + 1, self.through))
             or learner.position in learner.relearnings
         ):
             return False
@@ -262,11 +264,11 @@ class LoopRuntime:
         if due_at > now:
             self._wake_at = due_at
             return False
-        relearning = Relearning(loop=self.name, line=learner.line, position=learner.position, at=now)
+        relearning = Relearning(loop=self.name, line=learner.line, position=learner.position, at=now, since=since)
         if not await self._write(functools.partial(_add_relearning, relearning=relearning), "not learned anew"):
             self._wake_at = now + RETRY_AFTER
             return False
-        learner.relearnings = (*learner.relearnings, learner.position)
+        learner.relearnings[learner.position] = since
         return True
 
     def _cut_is_due(self) -> bool:

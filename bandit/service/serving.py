@@ -31,7 +31,7 @@ class Serving:
     @property
     def unsaved(self) -> int:
         """How many outcomes the state is ahead of its newest checkpoint."""
-        return self.learner.position - (self.saved or 0)
+        return self.learner.position - (self.learner.began if self.saved is None else self.saved)
 
     def reached(self, position: int) -> bool:
         """Say whether the outcomes through that position are learned, and known to the guards."""

@@ -3,10 +3,11 @@
 import asyncio
 
 from bandit.learn.checkpoints import open_line
+from bandit.learn.learner import Learner
 from bandit.learn.replay import config_of, config_of_line, folded
 from bandit.learn.verify import verify
 from bandit.service.views import VerificationView
-from store.errors import HoneyguideError
+from store.errors import Gone, HoneyguideError
 from store.ports import Store
 from store.records import Decision
 
@@ -25,9 +26,21 @@ async def verification_of(store: Store, decision: Decision) -> VerificationView:
 async def _made_again(store: Store, decision: Decision) -> VerificationView:
     line, _, position = decision.model_version.rpartition("@")
     learner = open_line(store, decision.loop, config_of_line(store, decision.loop, line), through=int(position))
+    _check_line(store, decision, learner)
     start = learner.position
     for _ in folded(store, decision.loop, learner, int(position), _STEP):
         await asyncio.sleep(0)
     record = config_of(store, decision)
     found = verify(decision, learner.policy, record.secret, record.config, learner.settled)
-    return VerificationView(found.matches, found.difference, found.reason, start or None, learner.position - start)
+    stored = None if start == learner.began else start
+    return VerificationView(found.matches, found.difference, found.reason, stored, learner.position - start)
+
+
+def _check_line(store: Store, decision: Decision, learner: Learner) -> None:
+    """Refuse a state of the line that began anew after the decision was made, when what came before was deleted."""
+    at = min((d.at for d in store.deletions(decision.loop) if d.outcomes == learner.began), default=0)
+    if decision.at < at:
+        raise Gone(
+            f"{decision.model_version} cannot be made again: earlier days were deleted, and its line began anew behind "
+            f"outcome {learner.began} since"
+        )

@@ -29,6 +29,12 @@ def write(path: Path, content: bytes) -> None:
     sync(path)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, durably."""
+    path.unlink()
+    sync(path.parent)
+
+
 def append(path: Path, content: bytes, *, at: int) -> None:
     """Write at that offset, cut off what stood behind it, and sync; the file is made if need be."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

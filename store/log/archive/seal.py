@@ -15,7 +15,7 @@ from pathlib import Path
 from store.errors import InvalidInput, StoreUnusable
 from store.log import durable
 from store.log.archive import segments
-from store.log.archive.manifest import LogName, Manifest, Sealed, lock_archive
+from store.log.archive.manifest import LogName, Manifest, Sealed, clear, lock_archive
 from store.log.rows import Row
 from store.records import SECOND, Clock
 
@@ -60,7 +60,7 @@ def seal(
     lock = lock_archive(data)
     try:
         manifest = Manifest(data)
-        _clear(manifest)
+        clear(manifest)
         ids = loop_ids(connection, loops)
         now = clock()
         end = now // _DAY * _DAY if until is None else min(now // _DAY * _DAY, _end_of(until))
@@ -177,14 +177,6 @@ class _Sealer:
 
 def _end_of(day: date) -> int:
     return (day - date(1970, 1, 1) + timedelta(days=1)).days * _DAY
-
-
-def _clear(manifest: Manifest) -> None:
-    """Remove what a run that did not finish left: files that no entry names."""
-    known = {segment.file for segment in manifest.segments}
-    for path in manifest.folder.glob("loop=*/day=*/*"):
-        if path.suffix in {".part", ".parquet"} and str(path.relative_to(manifest.folder)) not in known:
-            path.unlink()
 
 
 @contextlib.contextmanager
