@@ -313,7 +313,7 @@ def test_a_decision_is_learned_whole_or_not_at_all(tmp_path: Path) -> None:
     assert late.position == len(examples)
     assert late.policy.dump() == alone.policy.dump()
     # Learned anew, it is the same: what was before does not come in by a later word.
-    assert Serving(begin_line(_Lines(began), "loop", config), History(), None, 0).unsaved == 0
+    assert Serving(config, begin_line(_Lines(began), "loop", config), History(), None, 0).unsaved == 0
     anew = begin_line(_Lines(began), "loop", config, 0)
     anew.position = len(examples)
     anew.relearnings[anew.position] = began
