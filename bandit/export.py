@@ -15,6 +15,7 @@ from bandit.ranking.marginals import MOST_STATES
 from bandit.ranking.replay import slot_marginals
 from bandit.settings import read_config
 from store.errors import InvalidInput
+from store.log.deleted import day
 from store.ports import Store
 from store.records import Logged
 
@@ -103,6 +104,18 @@ def export_loop(
         part.unlink(missing_ok=True)
         raise InvalidInput(f"{out} cannot be written ({error}): name a file in a folder that exists") from error
     return Exported(written, left, store.erased(loop, since=since, until=until))
+
+
+def left_of(store: Store, loop: str, since: int) -> str | None:
+    """Say what an export from `since` on lacks because it was deleted; None where nothing of it was."""
+    deletions = store.deletions(loop)
+    first = store.logged(loop, since=0, until=_EVER, after=0, limit=1)
+    if not deletions or not first or since >= first[0].decision.at:
+        return None
+    return (
+        f"the log of loop {loop!r} begins on {day(first[0].decision.at)}, with decision "
+        f"{first[0].decision.decision_id!r}; what is older was deleted by retention, last on {day(deletions[-1].at)}"
+    )
 
 
 def _chunks(store: Store, loop: str, since: int, until: int) -> Iterator[list[Logged]]:

@@ -85,6 +85,11 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f'learning.delay is "provisional", but {self._policy_name} cannot take back what it learned: '
                 'use "wait", or leave it out'
             )
+        if self.learning.delay == "provisional" and self.reward.credit == "cascade":
+            raise InvalidInput(
+                'learning.delay is "provisional" and reward.credit "cascade": what a slot had learned could not be '
+                'taken back once a reward shows that it was not looked at: use "wait", or leave it out'
+            )
         if self.learning.relearn_s is not None and self._corrects:
             raise InvalidInput(
                 f"learning.relearn_s is {self.learning.relearn_s!r}, but {self._policy_name} corrects exactly what it "
@@ -109,7 +114,7 @@ class LoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether a decision is learned at once and corrected later, or waits for its outcome."""
         if self.learning.delay is not None:
             return self.learning.delay == "provisional"
-        return self._corrects and self.reward.window_s > LONG_WINDOW_S
+        return self._corrects and self.reward.window_s > LONG_WINDOW_S and self.reward.credit != "cascade"
 
     @property
     def _corrects(self) -> bool:

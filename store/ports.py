@@ -9,6 +9,7 @@ from store.records import (
     Checkpoint,
     Counts,
     Decision,
+    Deletion,
     Due,
     Example,
     Logged,
@@ -25,7 +26,7 @@ class Transaction(Protocol):
     """What an operation may read and append inside one durable transaction. Reads see what it appended."""
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        """Return the decision, or None. Raises `Gone` where it was erased."""
+        """Return the decision, or None. Raises `Gone` where it was erased or deleted."""
 
     def add_decision(self, decision: Decision) -> Decision:
         """Append an open decision whose id is new; returned with its position."""
@@ -100,6 +101,14 @@ class Transaction(Protocol):
     def save_erasure(self, erasure: Erasure) -> None:
         """Write down an erasure, or how it stands now."""
 
+    def delete(self, deletion: Deletion) -> None:
+        """Take a loop's decisions through `deletion.decisions` away for good, with all that belongs to them.
+
+        Their ids stay known, and so do those of their rewards. With them go rewards that waited in vain and came no
+        later than the newest of them was made. Raises `InvalidInput` where one of them is still open, or where
+        `deletion.outcomes` is not behind the end of the log, from which positions are counted on.
+        """
+
     def touch(self) -> None:
         """Write what means nothing, so that the commit needs the disk as much as any other."""
 
@@ -135,7 +144,10 @@ class Store(Protocol):
         """Return every config that the loop has had, oldest first."""
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        """Return the decision, or None. Raises `Gone` where it was erased."""
+        """Return the decision, or None. Raises `Gone` where it was erased.
+
+        This and what follows for one decision raise `Gone` where it was deleted.
+        """
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
         """Return the decision's rewards in the order of arrival."""
@@ -164,8 +176,18 @@ class Store(Protocol):
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
         """Return outcomes with position > `after`, in order, each with its decision and the entry that it revises.
 
-        Those of a decision that was erased are of the kind `erased`, and so is it.
+        Those of a decision that was erased are of the kind `erased`, and so is it. Raises `Gone` where `after` is
+        before `log_start` - 1: a fold must not pass over what was deleted unawares.
         """
+
+    def log_start(self, loop: str) -> int:
+        """Return the position from which on every outcome can be read, with all that belongs to it: 1 at first.
+
+        Before it may be outcomes of decisions that were not deleted; they are read with their decision only.
+        """
+
+    def deletions(self, loop: str) -> list[Deletion]:
+        """Return what was deleted of the loop's log, oldest first."""
 
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
         """Return where the line learned its log anew, by position."""

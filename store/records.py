@@ -296,7 +296,8 @@ class LoopRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A line's state after folding the outcome log through `position`, with what is needed to trust it.
 
-    `settled` is how many of these outcomes were the settling of a decision.
+    `settled` is how many of these outcomes were the settling of a decision. The line began behind the position `began`
+    of the outcome log: 0, or where the log then began.
     """
 
     loop: str
@@ -307,6 +308,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     fingerprint: str
     at: int
+    began: int = 0
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -321,12 +323,26 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Relearning(msgspec.Struct, frozen=True, kw_only=True):
     """That a line learned its log anew behind `position`: from there on the state is another one than folding gave.
 
-    What it goes on from is made of the newest outcome, through `position`, of each decision, in the order of the first.
+    What it goes on from is made of the newest outcome, through `position`, of each decision, in the order of the first;
+    of those whose first outcome is behind `since`, where the log then began.
     """
 
     loop: str
     line: str
     position: int
+    at: int
+    since: int = 0
+
+
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """That a loop's decisions through the position `decisions` of the decision log were deleted, with all their rows.
+
+    `outcomes` is the newest outcome of any decision deleted so far: the outcome log can be read from the next one on.
+    """
+
+    loop: str
+    decisions: int
+    outcomes: int
     at: int
 
 

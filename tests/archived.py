@@ -1,9 +1,14 @@
 """A log of several days for tests of archive and backup, and all that can be read of one."""
 
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
+import msgspec
 from support import decision, loop
 
+from store.log.archive.delete import Done, delete
+from store.log.archive.delete import Limit as RetentionLimit
 from store.log.archive.manifest import Sealed
 from store.log.archive.prune import Limit, prune
 from store.log.archive.seal import reading, seal
@@ -16,6 +21,9 @@ DAYS = 5
 NOW = DAYS * DAY - 1
 """The last microsecond of the fifth day: four days are over."""
 ALL = Limit(due_before=4 * DAY, checkpoint=10**9)
+ANY = RetentionLimit(
+    before=date(1970, 1, 1), due_before=NOW, at_before=NOW, audited=10**9, outcomes=10**9, state="the state"
+)
 
 
 def fill(store: Store, count: int, *, days: int = DAYS) -> None:
@@ -104,3 +112,10 @@ def opened(data: Path) -> list[object]:
     found = everything(store)
     store.close()
     return found
+
+
+def delete_before(data: Path, day: str, limit: RetentionLimit = ANY, now: int = NOW) -> dict[str, Done]:
+    """Delete what was pruned of the days before this one, of both loops."""
+    limit = msgspec.structs.replace(limit, before=date.fromisoformat(day))
+    with closing(connect(data / FILE_NAME)) as connection, closing(SqliteStore(data)) as store:
+        return delete(data, store, connection, {"a": limit, "b": limit}, now)

@@ -28,24 +28,28 @@ def export(
 ) -> None:
     """Write the decisions of a loop with what came of them; a server may be running on the folder."""
     # A second of loading that the other commands need not wait for.
-    from bandit.export import export_loop  # noqa: PLC0415
+    from bandit.export import export_loop, left_of  # noqa: PLC0415
     from bandit.service.views import microseconds  # noqa: PLC0415
     from store.log.sqlite import SqliteStore  # noqa: PLC0415
 
     store = SqliteStore(data, read_only=True)
+    begin = 0 if since is None else microseconds(since)
     try:
         found = export_loop(
             store,
             loop,
             out,
-            since=0 if since is None else microseconds(since),
+            since=begin,
             until=2**62 if until is None else microseconds(until),
             unsettled=unsettled,
             marginals=marginals,
         )
+        lacks = left_of(store, loop, begin)
     finally:
         store.close()
     typer.echo(f"{out}: {found.written} decisions of loop {loop!r}.")
+    if lacks:
+        typer.echo(f"It is not whole: {lacks}.", err=True)
     if found.erased:
         typer.echo(f"{found.erased} more were erased, and are not in it.", err=True)
     if found.left:

@@ -91,8 +91,11 @@ def _replayed(data: Path, loop: str, name: str | None) -> "Replay":
     with closing(SqliteStore(data, read_only=True)) as store:
         config = read_config(_config_of(store.loops(), loop))
         known = find_line(store, loop, name) if name else Known(line_for(store, loop, config), config)
-        with _bar(store.log_position(loop)) as progress:
-            return learn.replay(store, loop, known.config, line=known.line, progress=progress)
+        start = store.log_start(loop) - 1
+        with _bar(store.log_position(loop) - start) as progress:
+            return learn.replay(
+                store, loop, known.config, line=known.line, progress=lambda position: progress(position - start)
+            )
 
 
 def _config_of(records: "list[LoopRecord]", loop: str) -> bytes:
@@ -136,7 +139,11 @@ def _print(found: "Replay") -> None:
         difference = "" if each.difference is None else f"{each.difference:.1e}"
         table.add_row(f"{found.line}@{each.position}", each.verdict, "yes" if each.same_numerics else "no", difference)
     console = Console(highlight=False)
-    console.print(table if found.checkpoints else "No checkpoint is stored.")
+    console.print(table if found.checkpoints else "No checkpoint is compared.")
+    if found.reason is not None:
+        console.print(f"It began behind outcome {found.start}: {found.reason}.")
+    if found.unchecked:
+        console.print(f"Stored states that could not be compared: {', '.join(map(str, found.unchecked))}.")
     console.print(f"{found.outcomes:,} outcomes of loop {found.loop!r} replayed, {found.outcomes_per_s:,.0f} a second.")
     if found.tainted is not None:
         console.print(
@@ -144,7 +151,7 @@ def _print(found: "Replay") -> None:
             f"{found.tainted.position} on there is nothing to compare."
         )
     if found.matches:
-        console.print("Every stored state is the fold of the log.")
+        console.print("Every stored state that was compared is the fold of the log.")
         return
     where = f"between {found.after} and {found.position}"
     if found.first_difference is not None:

@@ -27,7 +27,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True):
     """A loop's decisions that are to be erased, some of them as those for `entities`.
 
-    `reached` says how far each of its lines had come, at least. Beyond its newest checkpoint a line had come where a decision says that it was made by such a state.
+    `reached` says how far each of its lines had come, at least. Beyond its newest checkpoint a line had come where a
+    decision says that it was made by such a state.
     """
 
     record: LoopRecord

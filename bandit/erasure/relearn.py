@@ -11,6 +11,7 @@ from bandit.learn.lines import find_line, line_for, taint_of
 from bandit.learn.replay import folded
 from bandit.service.runtime import CHECKPOINTS_KEPT
 from bandit.settings import LoopConfig, read_config
+from store.errors import Gone
 from store.lineage import Line
 from store.ports import Store, Transaction, write
 from store.records import Checkpoint, Clock
@@ -49,7 +50,10 @@ def _begun(store: Store, config: LoopConfig, line: Line) -> Learner:
     taint = taint_of(store, origin)
     if taint is None:
         return begin_line(store, line.loop, config, line)
-    learner = open_line(store, line.loop, config, through=taint.position - 1, line=origin)
+    try:
+        learner = open_line(store, line.loop, config, through=taint.position - 1, line=origin)
+    except Gone:  # that state needs what was deleted: it learns what is left
+        return begin_line(store, line.loop, config, line)
     learner.become(line)
     return learner
 

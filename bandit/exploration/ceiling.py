@@ -54,6 +54,10 @@ class LearnedCounts:
         new.position, new.established, new._counts = self.position, self.established, self._counts.copy()
         return new
 
+    def pass_over(self, position: int) -> None:
+        """Go on behind that position at the earliest: what is before was deleted, and is not counted."""
+        self.position = max(self.position, position)
+
     def learn(self, example: Example) -> None:
         """Count a settled outcome for the actions of its ranking; one that is counted already changes nothing."""
         outcome, ranking = example.outcome, example.decision.ranking

@@ -127,6 +127,10 @@ class Gate:
                 ledger = msgspec.structs.replace(ledger, safe=ledger.safe + share * reward)
         self._take(ledger)
 
+    def pass_over(self, position: int) -> None:
+        """Go on behind that position at the earliest: what was earned before, and not taken in, counts as nothing."""
+        self._take(msgspec.structs.replace(self.ledger, through=max(self.ledger.through, position)))
+
     def judges(self, decision: Decision) -> bool:
         """Say whether the decision was made under this gate."""
         state = decision.guard_state

@@ -89,6 +89,12 @@ class History:
                 for example in examples:
                     part.learn(example)
 
+    def pass_over(self, position: int) -> None:
+        """Go on behind that position of the outcome log at the earliest: what is before was deleted."""
+        for part in (self.gate, self.learned):
+            if part is not None:
+                part.pass_over(position)
+
     def ahead(self) -> "History":
         """Return the history of what is to serve next: its counts go on by themselves, the rest is shared with this."""
         return History(self.budget, self.gate, None if self.learned is None else self.learned.copy())

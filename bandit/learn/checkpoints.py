@@ -11,10 +11,11 @@ from threadpoolctl import threadpool_info
 
 from bandit.compiled import host_processor
 from bandit.learn.learner import Learner
+from bandit.learn.reach import leads
 from bandit.policies.base import Policy
 from bandit.policies.catalogue import policy_config, policy_type
 from bandit.settings import LoopConfig
-from store.errors import InvalidInput
+from store.errors import Gone, InvalidInput
 from store.lineage import Line
 from store.ports import Store
 from store.records import Checkpoint
@@ -47,34 +48,71 @@ def numerics_fingerprint() -> str:
 _NEWEST = 2**62
 
 
-def begin_line(store: Store, loop: str, config: LoopConfig, line: Line | None = None) -> Learner:
-    """Return a line at its beginning, the config's own unless named, which knows where it learned the log anew."""
+def begin_line(
+    store: Store, loop: str, config: LoopConfig, line: Line | None = None, began: int | None = None
+) -> Learner:
+    """Return a line at its beginning, the config's own unless named, which knows where it learned the log anew.
+
+    It begins behind the position `began`, or where the loop's log begins now.
+    """
     line = line or Line(loop=loop, name=line_name(config))
     kind, settings = policy_type(config.policy), policy_config(config.policy)
-    relearnings = tuple(there.position for there in store.relearnings(loop, line.name))
+    began = store.log_start(loop) - 1 if began is None else began
+    # What a line of the same name learned anew before this one began is not this one's.
+    relearnings = {r.position: r.since for r in store.relearnings(loop, line.name) if r.since >= began}
     fresh = functools.partial(kind.create, settings, decay=config.decay)
     return Learner(
-        line.name, fresh(), config.reward, relearnings=relearnings, fresh=fresh, passes_over=line.passes_over
+        line.name,
+        fresh(),
+        config.reward,
+        began,
+        relearnings=relearnings,
+        fresh=fresh,
+        began=began,
+        passes_over=line.passes_over,
     )
 
 
-def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST, line: Line | None = None) -> Learner:
-    """Return a line, the config's own unless named, from its newest sound checkpoint at or before `through`, if any."""
-    learner = begin_line(store, loop, config, line)
-    for checkpoint in store.checkpoints(loop, learner.line):
-        if checkpoint.position > through:
-            continue
-        try:
-            if digest(checkpoint.state) != checkpoint.digest:
-                raise InvalidInput("its digest does not match")
-            learner.policy = _load(config, checkpoint.state)
-        except InvalidInput as error:
-            version = f"{learner.line}@{checkpoint.position}"
-            _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
-        else:
-            learner.position, learner.settled = checkpoint.position, checkpoint.settled
-            break
+def resume_line(
+    store: Store, loop: str, config: LoopConfig, checkpoint: Checkpoint, line: Line | None = None
+) -> Learner:
+    """Return the line in the state that was stored. Raises `InvalidInput` where that is damaged."""
+    if digest(checkpoint.state) != checkpoint.digest:
+        raise InvalidInput("its digest does not match")
+    learner = begin_line(store, loop, config, line, checkpoint.began)
+    learner.policy = _load(config, checkpoint.state)
+    learner.position, learner.settled = checkpoint.position, checkpoint.settled
     return learner
+
+
+def open_line(store: Store, loop: str, config: LoopConfig, through: int = _NEWEST, line: Line | None = None) -> Learner:
+    """Return a line, the config's own unless named, from its newest sound checkpoint at or before `through`, if any.
+
+    Where what lies between a checkpoint and `through` was deleted, that one is passed over. A line that is opened to go
+    on begins anew then, in what is left of the log.
+
+    Raises `Gone` where the state at `through` needs what was deleted.
+    """
+    name, start = line.name if line else line_name(config), store.log_start(loop) - 1
+    began = None if through < _NEWEST and start else start
+    relearnings = store.relearnings(loop, name)
+    for checkpoint in store.checkpoints(loop, name):
+        if checkpoint.position > through:
+            began = checkpoint.began
+        elif leads(checkpoint, relearnings, start, through):
+            try:
+                return resume_line(store, loop, config, checkpoint, line)
+            except InvalidInput as error:
+                version = f"{name}@{checkpoint.position}"
+                _log.warning("checkpoint %s of loop %r is skipped: %s; an older one is used", version, loop, error)
+    if began is None or not start <= began <= through:
+        raise Gone(
+            f"{name}@{through} of loop {loop!r} cannot be made again: earlier days were deleted, the outcome log "
+            f"begins at {start + 1}, and no stored state leads there from where it can be read"
+        )
+    if began:
+        _log.warning("line %s of loop %r begins at outcome %s: earlier days were deleted", name, loop, began + 1)
+    return begin_line(store, loop, config, line, began)
 
 
 def copy_of(learner: Learner, config: LoopConfig) -> Learner:
@@ -98,6 +136,7 @@ def checkpoint_of(loop: str, learner: Learner, at: int) -> Checkpoint:
         digest=digest(state),
         fingerprint=numerics_fingerprint(),
         at=at,
+        began=learner.began,
     )
 
 

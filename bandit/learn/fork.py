@@ -41,7 +41,7 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forked(msgspec.Struct, frozen=True):
-    """A fork that has learned the log through `position`: `learned` of its outcomes, while it passed over the others.
+    """A fork that has learned the log through `position`: `learned` of its outcomes, while it passed over others.
 
     `after` is the last outcome before the moment that was asked for, or null. For `prefers_another` of the `compared`
     newest decisions another action looks best to it than to its source at the same position.
@@ -65,6 +65,7 @@ def fork(store: Store, wanted: Fork, *, now: int, keep: int, progress: Progress)
         InvalidInput: for a name that may not be.
         Conflict: for a name that is taken, or a source that is tainted.
         NotFound: when there is no such loop or line.
+        Gone: when the state of the moment needs what was deleted.
 
     """
     source, config = _source(store, wanted)
@@ -79,10 +80,11 @@ def fork(store: Store, wanted: Fork, *, now: int, keep: int, progress: Progress)
         passes_over=_rule(source.passes_over, wanted, after, end),
         opened_at=now,
     )
-    learner = begin_line(store, wanted.loop, config, source)
+    learner = _begun(store, wanted, Known(source, config), after)
     relearnings = [r for r in store.relearnings(line.loop, source.name) if after is None or r.position <= after]
-    learner.relearnings = tuple(r.position for r in relearnings)
+    learner.relearnings = {r.position: r.since for r in relearnings if r.since >= learner.began}
     learner.become(line)
+    begun = learner.position
     passed = _learn(store, line.loop, learner, end, progress)
     made = checkpoint_of(line.loop, learner, now)
     write(store, [partial(_add, line=line, relearnings=relearnings, checkpoint=made, keep=keep)])
@@ -93,7 +95,7 @@ def fork(store: Store, wanted: Fork, *, now: int, keep: int, progress: Progress)
         origin=source.name,
         position=end,
         after=after,
-        learned=end - passed,
+        learned=end - begun - passed,
         passed_over=passed,
         compared=len(newest),
         prefers_another=_prefers_another(newest, learner.policy, _folded(store, Known(source, config), end)),
@@ -104,8 +106,9 @@ def last_before(store: Store, loop: str, moment: int) -> int:
     """Return the position of the last outcome before the first one whose time is after the moment, 0 if there is none.
 
     Not the last one at or before it: a state that is to know nothing of what came later must not have learned it.
+    Where earlier days were deleted, it is the one before those that are left.
     """
-    position = 0
+    position = store.log_start(loop) - 1
     while entries := store.examples(loop, after=position, limit=_CHUNK):
         for entry in entries:
             if entry.outcome.at > moment:
@@ -127,6 +130,16 @@ def _source(store: Store, wanted: Fork) -> Known:
         sound = replacement(store, known.line).name
         raise Conflict(f"line {wanted.source!r} learned what was erased since: fork {sound!r}, which is in its place")
     return known
+
+
+def _begun(store: Store, wanted: Fork, source: Known, after: int | None) -> Learner:
+    """Return the source where the fork begins to learn: where the log does, unless the state of the moment needs more.
+
+    Raises `Gone` where that state needs what was deleted.
+    """
+    if after is None or wanted.without or store.log_start(wanted.loop) == 1:
+        return begin_line(store, wanted.loop, source.config, source.line)
+    return open_line(store, wanted.loop, source.config, through=after, line=source.line)
 
 
 def _check_name(store: Store, wanted: Fork) -> None:
@@ -163,7 +176,7 @@ def _folded(store: Store, known: Known, position: int) -> Policy:
 
 
 def _newest_decisions(store: Store, loop: str, end: int) -> list[Decision]:
-    entries = store.examples(loop, after=max(0, end - _CHUNK), limit=_CHUNK)
+    entries = store.examples(loop, after=max(store.log_start(loop) - 1, end - _CHUNK), limit=_CHUNK)
     found = {e.decision.position: e.decision for e in entries if e.decision.erased_at is None}
     return list(found.values())
 

@@ -1,6 +1,7 @@
 """The learner: folds outcomes into a line's state, in log order, without gaps."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,21 +19,27 @@ class Learner:
 
     `position` is that of the newest outcome that the policy's state contains, and `settled` how many of them settled
     their decision; `rules` say what rewards are worth. Behind each of the positions `relearnings`, in the order of the
-    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`. What the line `passes_over` leaves its
-    state as it is.
+    log, the fold goes on from a `fresh` policy that learned anew: see `relearn`. The line began behind the position
+    `began`, and learned anew what is behind the one that `relearnings` has for it. Of decisions whose first outcome is
+    before that it learns nothing, for what they earned is not all there. What the line `passes_over` leaves its state
+    as it is.
     """
 
-    __slots__ = ("_anew", "_fresh", "_rules", "line", "passes_over", "policy", "position", "relearnings", "settled")
+    __slots__ = (
+        *("_anew", "_fresh", "_rules", "began", "line", "passes_over", "policy", "position", "relearnings", "settled"),
+    )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a line is made of
         self,
         line: str,
         policy: Policy,
         rules: RewardRules,
         position: int = 0,
         settled: int = 0,
-        relearnings: tuple[int, ...] = (),
+        *,
+        relearnings: Mapping[int, int] = MappingProxyType({}),
         fresh: Callable[[], Policy] | None = None,
+        began: int = 0,
         passes_over: PassesOver = PassesOver(),  # noqa: B008  # frozen
     ) -> None:
         self.line = line
@@ -40,7 +47,8 @@ class Learner:
         self.policy = policy
         self.position = position
         self.settled = settled
-        self.relearnings = relearnings
+        self.relearnings = dict(relearnings)
+        self.began = began
         self._rules = rules
         self._fresh = fresh
         self._anew: _Anew | None = None
@@ -53,13 +61,31 @@ class Learner:
     @property
     def relearned(self) -> int | None:
         """How far it has learned anew, while it does; None where there is nothing to learn anew at `position`."""
-        reached = self._anew.reached if self._anew else 0
+        reached = self._anew.reached if self._anew else self.relearnings.get(self.position, 0)
         return reached if self.position in self.relearnings and reached < self.position else None
+
+    @property
+    def learns_from(self) -> int:
+        """The position of the first outcome that what is learned next goes on from; 1 unless earlier ones were deleted.
+
+        Decisions whose first outcome is before it are not learned.
+        """
+        anew = (since for there, since in reversed(self.relearnings.items()) if there <= self.position)
+        return next(anew, self.began) + 1
 
     def with_policy(self, policy: Policy) -> "Learner":
         """Return a learner at the same position with a copy of the policy."""
-        how = self._rules, self.position, self.settled, self.relearnings, self._fresh, self.passes_over
-        return Learner(self.line, policy, *how)
+        return Learner(
+            self.line,
+            policy,
+            self._rules,
+            self.position,
+            self.settled,
+            relearnings=self.relearnings,
+            fresh=self._fresh,
+            began=self.began,
+            passes_over=self.passes_over,
+        )
 
     def become(self, line: Line) -> None:
         """Go on as another line, which is one with this one so far."""
@@ -80,7 +106,9 @@ class Learner:
                 raise ValueError(f"outcome {example.outcome.position} does not follow {self.position}")
             # The state that `position` names stays what folding gave: what was learned anew has its first name behind.
             policy = self._learned_anew() if self.position in self.relearnings else self.policy
-            learns = not passed_over or example.outcome.position not in passed_over
+            root, position = example.outcome.root, example.outcome.position
+            whole = root is None or root >= self.learns_from
+            learns = whole and (not passed_over or position not in passed_over)
             if learns:
                 self._fold_one(policy, example, settles=_settles(example.outcome))
             self.policy, self._anew = policy, None

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from bandit.learn.advance import advance
+from bandit.learn.beginning import beginning_of
 from bandit.learn.checkpoints import numerics_fingerprint, open_line
 from bandit.learn.learner import Learner
 from bandit.learn.lines import Known, line_for, readable, taint_of
@@ -43,6 +44,8 @@ class Checked(msgspec.Struct, frozen=True):
 class Replay(msgspec.Struct, frozen=True):
     """What a replay found.
 
+    `start` is the position behind which it began ("from" in JSON), and `reason` says why that is not 0, or is null;
+    `unchecked` are stored states that it could not come to from there, the one that it began with included.
     `first_difference` is the first position whose state decided otherwise than was logged, `after` the last position
     that is known to be right; both are null where every checkpoint agrees. A line that is `tainted` is folded to
     before it learned what was erased since: its states from there on cannot be made again.
@@ -58,6 +61,9 @@ class Replay(msgspec.Struct, frozen=True):
     after: int | None
     first_difference: int | None
     fingerprint: str
+    start: int = msgspec.field(name="from")
+    reason: str | None
+    unchecked: list[int]
     tainted: Taint | None
 
 
@@ -94,18 +100,22 @@ def folded(store: Store, loop: str, learner: Learner, position: int, chunk: int 
 
 
 def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress, line: Line | None = None) -> Replay:
-    """Fold the loop's whole outcome log again and compare with each stored checkpoint of the line, oldest first.
+    """Fold the loop's outcome log again and compare with each stored checkpoint of the line, oldest first.
 
     The line is the one that serves under the config, unless another one that learns with it is named.
+
+    Raises `Gone` where what was deleted leaves nothing to begin with.
     """
     line = line or line_for(store, loop, config)
     end, tainted = store.log_position(loop), taint_of(store, line)
     end = end if tainted is None else min(end, tainted.position - 1)
-    stored = sorted(store.checkpoints(loop, line.name), key=lambda checkpoint: checkpoint.position)
-    learner = open_line(store, loop, config, through=0, line=line)
-    checked: list[Checked] = []
-    good, seconds = 0, 0.0
-    for checkpoint in [*(checkpoint for checkpoint in stored if checkpoint.position <= end), None]:
+    beginning = beginning_of(store, loop, config, line)
+    learner = beginning.learner
+    checked = [_unusable(checkpoint) for checkpoint in beginning.damaged]
+    good = start = learner.position
+    seconds = 0.0
+    compared = [checkpoint for checkpoint in beginning.compared if checkpoint.position <= end]
+    for checkpoint in [] if checked else [*compared, None]:
         began = time.perf_counter()
         for position in folded(store, loop, learner, end if checkpoint is None else checkpoint.position):
             progress(position)
@@ -121,13 +131,16 @@ def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress, l
         loop=loop,
         line=line.name,
         position=learner.position,
-        outcomes=learner.position,
-        outcomes_per_s=learner.position / seconds if seconds else 0.0,
+        outcomes=learner.position - start,
+        outcomes_per_s=(learner.position - start) / seconds if seconds else 0.0,
         matches=not failed,
         checkpoints=checked,
         after=good if failed else None,
         first_difference=first_difference(store, Known(line, config), good, learner.position) if failed else None,
         fingerprint=numerics_fingerprint(),
+        start=start,
+        reason=beginning.reason,
+        unchecked=beginning.unchecked,
         tainted=tainted,
     )
 
@@ -157,6 +170,11 @@ def first_difference(store: Store, known: Known, low: int, high: int) -> int | N
         else:
             found, last = positions[middle], middle - 1
     return found
+
+
+def _unusable(checkpoint: Checkpoint) -> Checked:
+    """Return the verdict on a stored state that is damaged in itself."""
+    return Checked(checkpoint.position, "differs", checkpoint.fingerprint == numerics_fingerprint(), None)
 
 
 def _check(config: LoopConfig, learner: Learner, checkpoint: Checkpoint) -> Checked:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandit.compiled import compiled
+from bandit.policies.crossing import Crossed, product_names
 from bandit.policies.situation import Situation
 
 INTERCEPT = ""
@@ -21,12 +22,13 @@ class Columns:
     added.
     """
 
-    __slots__ = ("_limit", "_places", "index")
+    __slots__ = ("_crossed", "_limit", "_places", "index")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.index = {INTERCEPT: 0}
         self._places: dict[tuple[str, ...], NDArray[np.intp]] = {}
+        self._crossed: dict[tuple[tuple[str, ...], tuple[str, ...]], NDArray[np.intp]] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -34,7 +36,7 @@ class Columns:
     def restore(self, names: Iterable[str]) -> None:
         """Take these names, in their order, for all that was known."""
         self.index = {name: column for column, name in enumerate(names)}
-        self._places.clear()
+        self._forget_places()
 
     def add(self, *features: Mapping[str, float]) -> None:
         """Give each new name a column, as long as the limit allows."""
@@ -42,7 +44,7 @@ class Columns:
             for name in mapping:
                 if name not in self.index and len(self.index) < self._limit:
                     self.index[name] = len(self.index)
-                    self._places.clear()
+                    self._forget_places()
 
     def matrix(self, situation: Situation) -> NDArray[np.float64]:
         """Return one dense row per eligible action, shape (K, d); a name in context and action adds up."""
@@ -55,6 +57,26 @@ class Columns:
     def vector(self, shared: Mapping[str, float], own: Mapping[str, float]) -> NDArray[np.float64]:
         """Return the dense vector of a context and one action, shape (d,)."""
         return self._row(shared) + self._row(own, intercept=0.0)
+
+    def crossed(self, situation: Crossed) -> NDArray[np.intp]:
+        """Return what adds up to the situation's vectors, shape (3, terms): factor, factor and column of each term.
+
+        The first factor is the place of an own feature, the second that of a feature of the context, both from 1 on;
+        0 is a factor of 1. A term whose name has no column is left out.
+        """
+        names = situation.own[0], situation.names
+        found = self._crossed.get(names)
+        if found is None:
+            if len(self._crossed) >= _MOST_SHAPES:
+                self._crossed.clear()
+            terms = [(0, 0, 0), *((i, j, self.index.get(name, -1)) for name, i, j in product_names(*names))]
+            known = [term for term in terms if term[2] >= 0]
+            found = self._crossed[names] = np.array(known, dtype=np.intp).T.copy()
+        return found
+
+    def _forget_places(self) -> None:
+        self._places.clear()
+        self._crossed.clear()
 
     def _known(self, names: tuple[str, ...]) -> NDArray[np.intp]:
         """Return which of the names have columns, and these columns; shape (2, known)."""

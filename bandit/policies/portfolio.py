@@ -4,12 +4,14 @@ Dynamic model averaging (Raftery, Karny and Ettler 2010, eq. 15 and 16): a model
 predictive densities, flattened by a power below 1 at each step, so that the weights can turn when the world does.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bandit.compiled import compiled
 from bandit.policies.base import AGAIN, NEWEST, Entry, Floats
 from bandit.policies.crossing import crossed
 from bandit.policies.hashed import HashedRegression
@@ -23,6 +25,8 @@ _LEAST = 0.01
 
 
 Family: TypeAlias = Regressions | HashedRegression
+_Weighed: TypeAlias = tuple[float, Floats, Floats]
+"""A weight, and the mean and variance of each action, shape (K,)."""
 
 
 class Portfolio:
@@ -53,14 +57,11 @@ class Portfolio:
 
     def scores(self, situation: Situation) -> tuple[Floats, Floats]:
         """Return the mean and standard deviation of each eligible action's expected reward under the mixture, (K,)."""
-        asked = self._asked(situation)
-        moments = [family.moments(_view(situation, name), row) for name, family, row, _ in asked]
-        if len(moments) == 1:
-            return moments[0][0], np.sqrt(moments[0][1])
-        shares = [share for *_, share in asked]
-        mean = sum((w * center for w, (center, _) in zip(shares, moments, strict=True)), np.zeros(len(situation.ids)))
-        parts = (w * (var + (center - mean) ** 2) for w, (center, var) in zip(shares, moments, strict=True))
-        return mean, np.sqrt(sum(parts, np.zeros(len(situation.ids))))
+        said = (
+            (share, *family.moments(_view(situation, name), row)) for name, family, row, share in self._asked(situation)
+        )
+        _, mean, variance = functools.reduce(_pooled, said)
+        return mean, np.sqrt(variance)
 
     def weights(self, situation: Situation) -> Floats:
         """Return the weights of the models that have a say here, shape (families, M); they sum to 1."""
@@ -113,6 +114,21 @@ class Portfolio:
         if len(self.families) == 1 or not situation.bare():
             return np.ones(len(self.families), dtype=bool)
         return np.array([name != "shared" for name in self.families])
+
+
+def _pooled(one: _Weighed, other: _Weighed) -> _Weighed:
+    """Return the mixture of two, each with its weight, means and variances; its own weight is the sum of theirs."""
+    return (one[0] + other[0], *_mixed(*one, *other))
+
+
+@compiled
+def _mixed(  # two mixtures
+    w: float, mean: Floats, variance: Floats, w2: float, mean2: Floats, variance2: Floats
+) -> tuple[Floats, Floats]:
+    # Within and between: summing squares instead would cancel where means are large.
+    share = w / (w + w2)
+    between = share * (1 - share) * (mean - mean2) ** 2
+    return share * mean + (1 - share) * mean2, share * variance + (1 - share) * variance2 + between
 
 
 def _family(name: str, config: Any, decays: Sequence[float]) -> Family:  # noqa: ANN401  # as above

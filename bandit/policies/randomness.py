@@ -4,6 +4,7 @@ The same decision id, model version and purpose give the same numbers, on every 
 secret nobody can tell them in advance.
 """
 
+import functools
 import hmac
 from typing import Literal, TypeAlias
 
@@ -15,7 +16,15 @@ Purpose: TypeAlias = Literal["draws", "sample"]
 
 def _digest(secret: bytes, decision_id: str, model_version: str, purpose: str) -> bytes:
     # The separator cannot be part of a model version or purpose, and a decision id comes last: no two inputs collide.
-    return hmac.digest(secret, f"{purpose}\x1f{model_version}\x1f{decision_id}".encode(), "sha256")
+    keyed = _keyed(secret).copy()
+    keyed.update(f"{purpose}\x1f{model_version}\x1f{decision_id}".encode())
+    return keyed.digest()
+
+
+@functools.lru_cache(maxsize=1024)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """Return the HMAC that has taken in the secret and nothing else; a loop's key is prepared once, not each time."""
+    return hmac.new(secret, digestmod="sha256")
 
 
 class _Words(np.random.bit_generator.ISeedSequence):

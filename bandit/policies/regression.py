@@ -17,6 +17,7 @@ from bandit.compiled import compiled
 from bandit.policies.ages import Ages
 from bandit.policies.base import AGAIN, NEWEST, Arms, Entry, Floats
 from bandit.policies.columns import Columns
+from bandit.policies.crossing import Crossed
 from bandit.policies.situation import Situation
 
 NOISE_SHAPE = 1.0
@@ -96,6 +97,10 @@ class Regressions:
 
     def moments(self, situation: Situation, weights: Floats) -> tuple[Floats, Floats]:
         """Return the mean and variance of each eligible action's expected reward, (K,), over the copies by weight."""
+        if isinstance(situation, Crossed) and self.shared:
+            found = self._crossed_moments(situation, weights)
+            if found:
+                return found
         x = self.columns.matrix(situation)
         if self.shared:
             return self._shared_moments(_bounded(x, self._largest), weights)
@@ -110,6 +115,14 @@ class Regressions:
         within = ((x @ self.cov[used, 1]) * x).sum(axis=-1) * self.noise()[used, None]
         center = share @ own
         return center, share @ (np.maximum(within, 0.0) + (own - center) ** 2)
+
+    def _crossed_moments(self, situation: Crossed, weights: Floats) -> tuple[Floats, Floats] | None:
+        """Do the same from the factors of the products; None where a product is too large to count in full."""
+        own, factors = situation.own[1], situation.factors
+        if not _counts_in_full(own, factors, self._largest):
+            return None
+        terms = self.columns.crossed(situation)
+        return _crossed_moments(self.mean, self.cov, terms, own, factors, self._totals, weights)
 
     def noise(self) -> Floats:
         """Return each copy's posterior estimate of sigma^2 (inverse-gamma rate over shape), shape (M,)."""
@@ -238,6 +251,67 @@ def _moments(
     for m in range(len(weights)):
         variance += share[m] * (own[m] - center) ** 2
     return center, variance
+
+
+@compiled
+def _counts_in_full(own: Floats, factors: Floats, largest: float) -> bool:
+    factor = max(1.0, np.abs(factors).max()) if len(factors) else 1.0
+    return bool((np.abs(own) <= largest / factor).all())
+
+
+@compiled
+def _crossed_moments(
+    mean: Floats, cov: Floats, terms: Arms, own: Floats, factors: Floats, totals: Floats, weights: Floats
+) -> tuple[Floats, Floats]:
+    """Return the mixture's mean and variance per action, all of row 1, from the `terms` that its vector is the sum of.
+
+    A vector is linear in its action's own features, and the context is the same for all of them: it is multiplied into
+    the covariance once, which leaves a matrix of their size. With F of them and C of the context, 1 + F of the d
+    columns' dimensions, d being about F C, and K actions, that is d^2 + K F^2 steps instead of K d^2.
+    """
+    noise, share = _noise(totals), weights / weights.sum()
+    width, count = 1 + own.shape[1], len(own)
+    by_copy, variance = np.zeros((len(weights), count)), np.zeros(count)
+    reach, inner, outer = np.empty((width, mean.shape[2])), np.empty((width, width)), np.empty(width)
+    for m in range(len(weights)):
+        if share[m] > 0:
+            _contract(mean[m, 1], cov[m, 1], terms, factors, reach, inner, outer)
+            for k in range(count):
+                within = inner[0, 0]
+                by_copy[m, k] = outer[0]
+                for i in range(1, width):
+                    x, product = own[k, i - 1], 2 * inner[i, 0]
+                    by_copy[m, k] += outer[i] * x
+                    for j in range(1, width):
+                        product += inner[i, j] * own[k, j - 1]
+                    within += product * x
+                variance[k] += share[m] * max(within, 0.0) * noise[m]
+    center = np.zeros(count)
+    for m in range(len(weights)):
+        center += share[m] * by_copy[m]
+    for m in range(len(weights)):
+        variance += share[m] * (by_copy[m] - center) ** 2
+    return center, variance
+
+
+@compiled
+def _contract(
+    mean: Floats, cov: Floats, terms: Arms, factors: Floats, reach: Floats, inner: Floats, outer: Floats
+) -> None:
+    """Write what is left of the mean (`outer`) and the covariance (`inner`) once the context is multiplied in."""
+    reach[:], inner[:], outer[:] = 0.0, 0.0, 0.0
+    for t in range(terms.shape[1]):
+        i, column = terms[0, t], terms[2, t]
+        factor = factors[terms[1, t] - 1] if terms[1, t] > 0 else 1.0
+        if factor != 0:
+            outer[i] += factor * mean[column]
+            for c in range(len(mean)):
+                reach[i, c] += factor * cov[column, c]
+    for t in range(terms.shape[1]):
+        i, column = terms[0, t], terms[2, t]
+        factor = factors[terms[1, t] - 1] if terms[1, t] > 0 else 1.0
+        for j in range(len(outer)):
+            inner[j, i] += factor * reach[j, column]
 
 
 @compiled

@@ -9,6 +9,8 @@ from bandit.settings import LoopConfig
 from store.ports import Store
 from store.records import SECOND, Decision
 
+LOOKS_BACK = 1.02
+"""Windows of a budget that are read back: a 64th more than one, because its buckets begin at round times."""
 _EVER = 2**62
 _CHUNK = 1000
 
@@ -23,13 +25,12 @@ def open_history(store: Store, loop: str, config: LoopConfig, now: int, before: 
     """Return the history that the config needs; what `before` does not have comes from the log.
 
     The budget reads the decisions of its window, the gate the newest decision, which logged the gate's sums; counts of
-    learned outcomes begin at 0 and are for the caller to bring up to date.
+    learned outcomes begin where the log does and are for the caller to bring up to date.
     """
     top = None if config.reward.range is None else config.reward.range[1]
     history = history_of(config.exploration, top, now, before)
     if history.budget is not None and history.budget is not before.budget:
-        # A 64th more than the window: buckets begin at round times.
-        for decision in _since(store, loop, now - round(history.budget.config.window_s * 1.02 * SECOND)):
+        for decision in _since(store, loop, now - round(history.budget.config.window_s * LOOKS_BACK * SECOND)):
             entities = msgspec.json.decode(decision.request, type=_Entities).entities
             history.spend_budget(decision, entities)
     if history.gate is not None and history.gate is not before.gate:
@@ -37,6 +38,7 @@ def open_history(store: Store, loop: str, config: LoopConfig, now: int, before: 
         for newest in _after(store, loop, max(0, _last_before(store, loop, _EVER) - 1)):  # noqa: B007  # the last one
             pass
         history.gate.open(newest, through=store.log_position(loop))
+    history.pass_over(store.log_start(loop) - 1)
     return history
 
 

@@ -6,13 +6,14 @@ import logging
 
 from bandit.decide import Frame
 from bandit.exploration import History
+from bandit.learn.advance import advance
 from bandit.learn.checkpoints import checkpoint_of, copy_of, open_line
 from bandit.learn.learner import Learner
-from bandit.learn.lines import line_for
+from bandit.learn.lines import Known, line_for
 from bandit.pace import Waiting, next_cut, next_multiple
 from bandit.service.frequencies import open_frequency
 from bandit.service.past import open_history
-from bandit.service.serving import Serving
+from bandit.service.serving import SLICE, Serving
 from bandit.settings import LoopConfig, read_config
 from store.errors import HoneyguideError
 from store.log.group_commit import GroupCommit
@@ -172,7 +173,8 @@ class LoopRuntime:
 
     def _open(self, history: History) -> Serving:
         learner = open_line(self._store, self.name, self.config, line=self._line)
-        return Serving(learner, history, learner.position or None, self._clock())
+        saved = None if learner.position == learner.began else learner.position
+        return Serving(Known(self._line, self.config), learner, history, saved, self._clock())
 
     def _past(self, before: History) -> History:
         return open_history(self._store, self.name, self.config, self._clock(), before)
@@ -198,10 +200,11 @@ class LoopRuntime:
                 self.learning_error = None
             except Exception as error:  # noqa: BLE001  # a user's policy may raise anything
                 # Serving goes on with the state before the outcome that cannot be folded; status and log say so.
-                learner = (self._next or self._serving).learner
-                self.learning_error = f"{learner.model_version} cannot learn its next outcome: {error!r}"
+                failed = self._next or self._serving
+                self.learning_error = f"{failed.learner.model_version} cannot learn its next outcome: {error!r}"
                 _log.warning("loop %r stopped learning", self.name, exc_info=error)
                 await self._tell()
+                await self._restored(failed)
             if not self._wake.is_set():
                 self._idle.set()
 
@@ -218,17 +221,44 @@ class LoopRuntime:
         if self._next is None and self._cut_is_due():
             self._cut = self._log_position()
             learner = copy_of(self.learner, self.config)
-            self._next = Serving(learner, self.history.ahead(), self._serving.saved, self._serving.saved_at)
+            known, saved, saved_at = self._serving.known, self._serving.saved, self._serving.saved_at
+            self._next = Serving(known, learner, self.history.ahead(), saved, saved_at)
         if self._next is not None:
             return await self._go_on_behind(self._next)
         return await self._go_on_in_place(self._serving)
 
+    async def _restored(self, failed: Serving) -> None:
+        try:
+            await self._restore(failed)
+        except Exception:  # noqa: BLE001  # as above
+            _log.exception("loop %r serves an older state", self.name)
+
+    async def _restore(self, failed: Serving) -> None:
+        """Bring back the state before an outcome that could not be folded: a part of it may have been learned.
+
+        Goes on from the newest checkpoint, and stores where it comes to: the next failure finds it at once.
+        """
+        there = failed.learner.position
+        line, config = failed.known
+        open_again = functools.partial(open_line, self._store, self.name, config, through=there, line=line)
+        failed.learner = open_again()
+        try:
+            while failed.learner.position < there:
+                advance(self._store, self.name, failed.learner, through=there, limit=SLICE)
+                await asyncio.sleep(0)
+        except Exception:
+            failed.learner = open_again()
+            raise
+        if failed.unsaved > 0 and not self.config.learning.in_batches:
+            await self._save(failed)
+
     async def _relearn_if_due(self) -> bool:
         """Have the line learn anew before its next outcome, if it is time; on disk first, for every fold must do so."""
         self._wake_at, every_s, learner = None, self.config.learning.relearn_s, self.learner
+        since = self._store.log_start(self.name) - 1
         if (
             every_s is None
-            or not self._serving.reached(max(1, self.through))
+            or not self._serving.reached(max(since + 1, self.through))
             or learner.position in learner.relearnings
         ):
             return False
@@ -237,11 +267,11 @@ class LoopRuntime:
         if due_at > now:
             self._wake_at = due_at
             return False
-        relearning = Relearning(loop=self.name, line=learner.line, position=learner.position, at=now)
+        relearning = Relearning(loop=self.name, line=learner.line, position=learner.position, at=now, since=since)
         if not await self._write(functools.partial(_add_relearning, relearning=relearning), "not learned anew"):
             self._wake_at = now + RETRY_AFTER
             return False
-        learner.relearnings = (*learner.relearnings, learner.position)
+        learner.relearnings[learner.position] = since
         return True
 
     def _cut_is_due(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from bandit.decide import DecisionRequest, decide
 from bandit.learn.lines import line_for
+from bandit.learn.reach import goes_on_from
 from bandit.service import views
 from bandit.service.auditing import Auditor
 from bandit.service.changes import changes_between
@@ -121,7 +122,7 @@ class Service:
         line = line_for(self._store, name, config).name
         opens = None
         if old is None or old.line != line:
-            position = next((stored.position for stored in self._store.checkpoints(name, line)), 0)
+            position = goes_on_from(self._store, name, line)
             opens = views.OpensView(line, position, self._store.log_position(name) - position)
         found = changes_between(old.config, config) if old else []
         return views.ChangesView(name, old is None, found, opens)
@@ -238,7 +239,9 @@ class Service:
             rewards=counts.rewards,
             reward_counts=views.reward_counts(counts),
             outcomes={kind: getattr(counts, kind) for kind in get_args(OutcomeKind)},
+            log_start=self._store.log_start(name),
             log_position=self._store.log_position(name),
+            learned_from=runtime.learner.learns_from,
             learned_through=runtime.learner.position,
             model_version=runtime.learner.model_version,
             checkpoint=runtime.checkpoint,

@@ -3,6 +3,7 @@
 from bandit.exploration import History
 from bandit.learn.advance import advance
 from bandit.learn.learner import Learner
+from bandit.learn.lines import Known
 from store.ports import Store
 
 SLICE = 16
@@ -12,13 +13,14 @@ SLICE = 16
 class Serving:
     """A learner and the history of the guards, brought forward together.
 
-    `saved` is the position of the line's newest checkpoint, None before the first; `saved_at` is when that was, or when
-    the learner was opened, in microseconds.
+    `known` is the learner's line and a config that it learns with. `saved` is the position of the line's newest
+    checkpoint, None before the first; `saved_at` is when that was, or when the learner was opened, in microseconds.
     """
 
-    __slots__ = ("history", "learner", "saved", "saved_at")
+    __slots__ = ("history", "known", "learner", "saved", "saved_at")
 
-    def __init__(self, learner: Learner, history: History, saved: int | None, saved_at: int) -> None:
+    def __init__(self, known: Known, learner: Learner, history: History, saved: int | None, saved_at: int) -> None:
+        self.known = known
         self.learner = learner
         self.history = history
         self.saved = saved
@@ -27,7 +29,7 @@ class Serving:
     @property
     def unsaved(self) -> int:
         """How many outcomes the state is ahead of its newest checkpoint."""
-        return self.learner.position - (self.saved or 0)
+        return self.learner.position - (self.learner.began if self.saved is None else self.saved)
 
     def reached(self, position: int) -> bool:
         """Say whether the outcomes through that position are learned, and known to the guards."""

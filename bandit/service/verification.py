@@ -3,6 +3,7 @@
 import asyncio
 
 from bandit.learn.checkpoints import open_line
+from bandit.learn.learner import Learner
 from bandit.learn.lines import find_line, taint_of
 from bandit.learn.replay import config_of, folded
 from bandit.learn.verify import verify
@@ -33,9 +34,21 @@ async def _made_again(store: Store, decision: Decision) -> VerificationView:
             f"{instant(tainted.at)}"
         )
     learner = open_line(store, decision.loop, config, through=int(position), line=line)
+    _check_line(store, decision, learner)
     start = learner.position
     for _ in folded(store, decision.loop, learner, int(position), _STEP):
         await asyncio.sleep(0)
     record = config_of(store, decision)
     found = verify(decision, learner.policy, record.secret, record.config, learner.settled)
-    return VerificationView(found.matches, found.difference, found.reason, start or None, learner.position - start)
+    stored = None if start == learner.began else start
+    return VerificationView(found.matches, found.difference, found.reason, stored, learner.position - start)
+
+
+def _check_line(store: Store, decision: Decision, learner: Learner) -> None:
+    """Refuse a state of the line that began anew after the decision was made, when what came before was deleted."""
+    at = min((d.at for d in store.deletions(decision.loop) if d.outcomes == learner.began), default=0)
+    if decision.at < at:
+        raise Gone(
+            f"{decision.model_version} cannot be made again: earlier days were deleted, and its line began anew behind "
+            f"outcome {learner.began} since"
+        )

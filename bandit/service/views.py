@@ -308,7 +308,10 @@ class RelearningView(msgspec.Struct, frozen=True):
 
 
 class StatusView(msgspec.Struct, frozen=True):
-    """Is the loop learning? `learned_through` follows `log_position`, the newest outcome on disk."""
+    """Is the loop learning? `learned_through` follows `log_position`, the newest outcome on disk.
+
+    `log_start` is the first outcome that can be read, `learned_from` the first that the model knows decisions of.
+    """
 
     loop: str
     decisions: int
@@ -316,7 +319,9 @@ class StatusView(msgspec.Struct, frozen=True):
     rewards: int
     reward_counts: RewardCounts
     outcomes: dict[str, int]
+    log_start: int
     log_position: int
+    learned_from: int
     learned_through: int
     model_version: str
     checkpoint: int | None

@@ -23,16 +23,16 @@ def rename(part: Path, path: Path) -> None:
     sync(path.parent)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, durably."""
-    path.unlink()
-    sync(path.parent)
-
-
 def write(path: Path, content: bytes) -> None:
     """Write a new file and sync it."""
     path.write_bytes(content)
     sync(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, durably."""
+    path.unlink()
+    sync(path.parent)
 
 
 def append(path: Path, content: bytes, *, at: int) -> None:

@@ -1,6 +1,7 @@
 """A `Store` in memory: for tests, simulations and as the readable definition of what the port means."""
 
 import bisect
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,6 +9,7 @@ import msgspec
 
 from store.errors import HoneyguideError, NotStored
 from store.lineage import Erased, Erasure, Line, Taint
+from store.log.deleted import check_deletion, gone, log_begins
 from store.log.erased import unless_erased
 from store.ports import Operation
 from store.records import (
@@ -15,6 +17,7 @@ from store.records import (
     Checkpoint,
     Counts,
     Decision,
+    Deletion,
     Due,
     Example,
     Logged,
@@ -45,21 +48,34 @@ class _State:
         self.lines: list[Line] = []
         self.taints: dict[Key, Taint] = {}
         self.erasures: dict[tuple[int, str], Erasure] = {}
+        self.deletions: dict[str, list[Deletion]] = defaultdict(list)
+        self.known_rewards: set[Key] = set()
         self.counts: dict[str, Counts] = defaultdict(Counts)
 
     def copy(self) -> "_State":
         new = _State()
         for name in _COPIED:
             setattr(new, name, getattr(self, name).copy())
+        new.deletions.update({k: v.copy() for k, v in self.deletions.items()})
         new.counts.update(self.counts)
         new.outcomes.update({k: v.copy() for k, v in self.outcomes.items()})
         new.checkpoints.update({k: v.copy() for k, v in self.checkpoints.items()})
         return new
 
+    def decision(self, loop: str, decision_id: str) -> Decision | None:
+        found = self.decisions.get((loop, decision_id))
+        if found is not None and found.position <= self.deleted(loop):
+            raise gone(loop, decision_id, found.position, found.at, self.deletions[loop])
+        return found
+
+    def deleted(self, loop: str) -> int:
+        """The newest decision that was deleted, 0 when none was."""
+        return self.deletions[loop][-1].decisions if self.deletions[loop] else 0
+
 
 _COPIED = (
     *("loops", "decisions", "log", "open", "rewards", "activated", "audits", "configs", "relearnings"),
-    *("lines", "taints", "erasures"),
+    *("known_rewards", "lines", "taints", "erasures"),
 )
 
 
@@ -70,7 +86,8 @@ class _MemoryTransaction:
         self._state = state
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        return _found(self._state, loop, decision_id)
+        found = self._state.decision(loop, decision_id)
+        return None if found is None else unless_erased(found)
 
     def add_decision(self, decision: Decision) -> Decision:
         stored = decision.placed(len(self._state.log) + 1)
@@ -87,7 +104,8 @@ class _MemoryTransaction:
         return [Due(decision, self.latest_outcome(decision), self.rewards(decision)) for decision in found]
 
     def has_reward(self, loop: str, reward_id: str) -> bool:
-        return any(r.loop == loop and r.reward_id == reward_id for r in self._state.rewards)
+        known = (loop, reward_id) in self._state.known_rewards
+        return known or any(r.loop == loop and r.reward_id == reward_id for r in self._state.rewards)
 
     def add_reward(self, reward: Reward) -> None:
         self._state.rewards.append(reward)
@@ -168,6 +186,16 @@ class _MemoryTransaction:
     def save_erasure(self, erasure: Erasure) -> None:
         self._state.erasures[erasure.at, erasure.loop] = erasure
 
+    def delete(self, deletion: Deletion) -> None:
+        state, loop = self._state, deletion.loop
+        open_ones = (position for _, position, d in state.open if d.loop == loop)
+        check_deletion(deletion, min(open_ones, default=None), len(state.outcomes[loop]))
+        newest = max(d.at for d in state.log if d.loop == loop and d.position <= deletion.decisions)
+        state.deletions[loop].append(deletion)
+        lost = [r for r in state.rewards if r.loop == loop and _is_lost(r, state, newest)]
+        state.known_rewards |= {(loop, r.reward_id) for r in lost if r.reward_id is not None}
+        state.rewards = [r for r in state.rewards if r not in lost]
+
     def touch(self) -> None:
         """There is no disk."""
 
@@ -176,7 +204,10 @@ class _MemoryTransaction:
 
 
 class MemoryStore:
-    """The `Store` port in memory; a batch copies the whole state, so it is for small data."""
+    """The `Store` port in memory; a batch copies the whole state, so it is for small data.
+
+    Decisions and outcomes that were deleted are out of reach, but take up memory still.
+    """
 
     def __init__(self) -> None:
         self._state = _State()
@@ -199,37 +230,52 @@ class MemoryStore:
         return [record for record in self._state.configs if record.name == loop]
 
     def decision(self, loop: str, decision_id: str) -> Decision | None:
-        return _found(self._state, loop, decision_id)
+        found = self._state.decision(loop, decision_id)
+        return None if found is None else unless_erased(found)
 
     def rewards(self, loop: str, decision_id: str) -> list[Reward]:
+        self._state.decision(loop, decision_id)  # refuses what was deleted
         return [r for r in self._state.rewards if (r.loop, r.decision_id) == (loop, decision_id)]
 
     def outcomes(self, loop: str, decision_id: str) -> list[Outcome]:
+        self._state.decision(loop, decision_id)  # refuses what was deleted
         return [o for o, _ in self._state.outcomes[loop] if o.decision_id == decision_id]
 
     def activated(self, loop: str, decision_id: str) -> int | None:
+        self._state.decision(loop, decision_id)  # refuses what was deleted
         return self._state.activated.get((loop, decision_id))
 
     def logged(self, loop: str, *, since: int, until: int, after: int, limit: int) -> list[Logged]:
+        after = max(after, self._state.deleted(loop))
         found = (d for d in _whole(self._state.log) if d.loop == loop and since <= d.at < until)
         rows = [d for d in found if d.position > after]
         latest = {o.decision_id: o for o, _ in self._state.outcomes[loop]}
         return [Logged(d, latest.get(d.decision_id)) for d in rows[:limit]]
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
-        return list(_whole(self._state.log[after:]))[:limit]
+        left = (d for d in _whole(self._state.log[after:]) if d.position > self._state.deleted(d.loop))
+        return list(itertools.islice(left, limit))
 
     def erased(self, loop: str, *, since: int, until: int) -> int:
         own = [d for d in self._state.log if d.loop == loop and since <= d.at < until]
-        return sum(d.erased_at is not None for d in own)
+        return sum(d.erased_at is not None and d.position > self._state.deleted(loop) for d in own)
 
     def first_open(self, loop: str) -> int | None:
         return min((position for _, position, d in self._state.open if d.loop == loop), default=None)
 
     def examples(self, loop: str, *, after: int, limit: int) -> list[Example]:
         log = self._state.outcomes[loop]
+        if after < self.log_start(loop) - 1:
+            raise log_begins(loop, after, self._state.deletions[loop][-1])
         found = log[after : after + limit]
         return [Example(o, d, None if o.revises is None else log[o.revises - 1][0]) for o, d in found]
+
+    def log_start(self, loop: str) -> int:
+        deletions = self._state.deletions[loop]
+        return deletions[-1].outcomes + 1 if deletions else 1
+
+    def deletions(self, loop: str) -> list[Deletion]:
+        return self._state.deletions[loop].copy()
 
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
         found = [r for r in self._state.relearnings if (r.loop, r.line) == (loop, line)]
@@ -276,17 +322,20 @@ class MemoryStore:
         """Nothing is held."""
 
 
-def _found(state: _State, loop: str, decision_id: str) -> Decision | None:
-    found = state.decisions.get((loop, decision_id))
-    return None if found is None else unless_erased(found)
-
-
 def _whole(log: Iterable[Decision]) -> Iterator[Decision]:
     return (decision for decision in log if decision.erased_at is None)
 
 
 def _age(line: Line) -> tuple[int, str]:
     return line.opened_at, line.name
+
+
+def _is_lost(reward: Reward, state: _State, newest: int) -> bool:
+    """Say whether a reward goes with the decisions of its loop that are deleted, the newest of which is from then."""
+    decision = state.decisions.get((reward.loop, reward.decision_id))
+    if decision is None:
+        return reward.status == "dropped" and reward.received_at <= newest
+    return decision.position <= state.deleted(reward.loop)
 
 
 def _waits(reward: Reward, loop: str) -> bool:

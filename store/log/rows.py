@@ -10,6 +10,7 @@ from store.records import (
     Cell,
     Checkpoint,
     Decision,
+    Deletion,
     Example,
     Law,
     LoopRecord,
@@ -120,8 +121,13 @@ def pruned_row(pruned: Pruned, position: int) -> Row:
 
 
 def is_pruned(row: Row) -> bool:
-    """Say whether a row of the `DECISION` columns has lost its content to the archive."""
+    """Say whether a row of the `DECISION` columns has lost its content to the archive, or for good."""
     return not row[5]
+
+
+def is_deleted(row: Row) -> bool:
+    """Say whether a row of the `DECISION` columns has lost its content for good: its id and its times are left."""
+    return not row[5] and not row[4]
 
 
 def pruned(request: bytes) -> Pruned:
@@ -245,9 +251,15 @@ def due(loop: str, row: Row) -> tuple[Decision, Outcome | None]:
 
 
 def relearning(loop: str, line: str, row: Row) -> Relearning:
-    """Read where a line learned anew from `position, at`."""
-    position, at = row
-    return Relearning(loop=loop, line=line, position=position, at=at)
+    """Read where a line learned anew from `position, at, since`."""
+    position, at, since = row
+    return Relearning(loop=loop, line=line, position=position, at=at, since=since)
+
+
+def deletion(loop: str, row: Row) -> Deletion:
+    """Read what was deleted from `decisions, outcomes, at`."""
+    decisions, outcomes, at = row
+    return Deletion(loop=loop, decisions=decisions, outcomes=outcomes, at=at)
 
 
 def line(loop: str, row: Row) -> Line:
@@ -289,8 +301,8 @@ def loop_record(row: Row) -> LoopRecord:
 
 
 def checkpoint(loop: str, row: Row) -> Checkpoint:
-    """Read a checkpoint from `line, position, settled, state, digest, fingerprint, at`."""
-    line, position, settled, state, digest, fingerprint, at = row
+    """Read a checkpoint from `line, position, settled, state, digest, fingerprint, at, began`."""
+    line, position, settled, state, digest, fingerprint, at, began = row
     return Checkpoint(
         loop=loop,
         line=line,
@@ -300,6 +312,7 @@ def checkpoint(loop: str, row: Row) -> Checkpoint:
         digest=digest,
         fingerprint=fingerprint,
         at=at,
+        began=began,
     )
 
 

@@ -5,7 +5,9 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("honeyguide")
 
-MIGRATION_NAMES = frozenset({"first_light", "ledger", "standing_audit", "configs", "archive", "relearning", "lines"})
+MIGRATION_NAMES = frozenset(
+    {"first_light", "ledger", "standing_audit", "configs", "archive", "relearning", "retention", "lines"}
+)
 """Every migration that this program knows; `tests/store/test_sqlite.py` holds it against the ones registered."""
 
 APPLICATION_ID = 0x48474C47
@@ -93,6 +95,23 @@ def relearning(db: Database) -> None:
         "CREATE TABLE relearnings (loop INTEGER NOT NULL, line TEXT NOT NULL, position INTEGER NOT NULL,"
         " at INTEGER NOT NULL, PRIMARY KEY (loop, line, position)) STRICT, WITHOUT ROWID"
     )
+
+
+@migrations()
+def retention(db: Database) -> None:
+    """What was deleted, and where lines began and learned anew in what was left."""
+    for statement in _RETENTION.split(";"):
+        db.execute(statement)
+
+
+_RETENTION = """
+CREATE TABLE deletions (
+    loop INTEGER NOT NULL, decisions INTEGER NOT NULL, outcomes INTEGER NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (loop, decisions)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE checkpoints ADD COLUMN began INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE relearnings ADD COLUMN since INTEGER NOT NULL DEFAULT 0
+"""
 
 
 @migrations()

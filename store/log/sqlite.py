@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from sqlite_utils import Database
@@ -17,15 +18,17 @@ from store.errors import HoneyguideError, NotStored, StoreUnusable
 from store.lineage import Erasure, Line, Taint
 from store.log import rows
 from store.log.archive.reader import Archive
+from store.log.deleted import gone, log_begins
 from store.log.erased import unless_erased
 from store.log.schema import APPLICATION_ID, MIGRATION_NAMES, migrations
-from store.log.sqlite_transaction import Cursors, SqliteTransaction
+from store.log.sqlite_transaction import DELETIONS, Cursors, SqliteTransaction
 from store.ports import Operation
 from store.records import (
     AuditRecord,
     Checkpoint,
     Counts,
     Decision,
+    Deletion,
     Example,
     Logged,
     LoopRecord,
@@ -140,6 +143,7 @@ class SqliteStore:
             f" WHERE +d.loop = ? AND d.at >= ? AND d.at < ? AND d.position > ? AND NOT {rows.IS_ERASED}"
             " ORDER BY d.position LIMIT ?"
         )
+        after = max(after, self._deleted(loop, "decisions"))
         width = rows.DECISION.count(",") + 1
         found = []
         for row in self._query(loop, query, since, until, after, limit):
@@ -152,6 +156,7 @@ class SqliteStore:
         names = {loop_id: name for name, loop_id in self._cursors.loop_ids.items()}
         query = (
             f"SELECT d.loop, {rows.DECISION} FROM decisions d WHERE d.position > ? AND NOT {rows.IS_ERASED}"
+            " AND d.position > coalesce((SELECT max(decisions) FROM deletions WHERE loop = d.loop), 0)"
             " ORDER BY d.position LIMIT ?"
         )
         found = self._reader.execute(query, (after, limit))
@@ -174,13 +179,21 @@ class SqliteStore:
             " LEFT JOIN outcomes p ON p.loop = o.loop AND p.position = o.revises"
             " WHERE o.loop = ? AND o.position > ? ORDER BY o.position LIMIT ?"
         )
+        if after < self._deleted(loop, "outcomes"):
+            raise log_begins(loop, after, self.deletions(loop)[-1])
         live = {row[0]: self._example(loop, row) for row in self._query(loop, query, after, limit)}
         # After the query: what another process prunes in between is in both.
         archived = self._archived_examples(loop, after, limit, live)
         return [live.get(position) or archived[position] for position in sorted([*live, *archived])[:limit]]
 
+    def log_start(self, loop: str) -> int:
+        return self._deleted(loop, "outcomes") + 1
+
+    def deletions(self, loop: str) -> list[Deletion]:
+        return [rows.deletion(loop, row) for row in self._query(loop, DELETIONS)]
+
     def relearnings(self, loop: str, line: str) -> list[Relearning]:
-        query = "SELECT position, at FROM relearnings WHERE loop = ? AND line = ? ORDER BY position"
+        query = "SELECT position, at, since FROM relearnings WHERE loop = ? AND line = ? ORDER BY position"
         return [rows.relearning(loop, line, row) for row in self._query(loop, query, line)]
 
     def lines(self, loop: str) -> list[Line]:
@@ -217,7 +230,7 @@ class SqliteStore:
 
     def checkpoints(self, loop: str, line: str) -> Iterator[Checkpoint]:
         query = (
-            "SELECT line, position, settled, state, digest, fingerprint, at FROM checkpoints"
+            "SELECT line, position, settled, state, digest, fingerprint, at, began FROM checkpoints"
             " WHERE loop = ? AND line = ? ORDER BY position DESC"
         )
         for row in self._query(loop, query, line):
@@ -246,12 +259,27 @@ class SqliteStore:
             self._writer.close()
 
     def _decision(self, loop: str, row: rows.Row) -> Decision:
+        self._check_there(loop, row)
         return rows.decision(loop, self._archive.whole(loop, row))
 
+    def _check_there(self, loop: str, row: rows.Row) -> None:
+        """Refuse a row of the `DECISION` columns that was deleted; its files may still be there for a moment."""
+        if rows.is_deleted(row):
+            raise gone(loop, row[1], row[0], row[2], self.deletions(loop))
+
     def _pruned(self, loop: str, decision_id: str) -> rows.Pruned:
-        query = f"SELECT request FROM decisions WHERE loop = ? AND decision_id = ? AND {rows.HAS_PRUNED}"
+        query = f"SELECT {rows.DECISION} FROM decisions d WHERE loop = ? AND decision_id = ? AND {rows.HAS_PRUNED}"
         row = self._query(loop, query, decision_id).fetchone()
-        return rows.pruned(row[0]) if row else rows.Pruned()
+        if row is None:
+            return rows.Pruned()
+        self._check_there(loop, row)
+        return rows.pruned(row[4])
+
+    def _deleted(self, loop: str, what: Literal["decisions", "outcomes"]) -> int:
+        """Return through which position the loop's decisions were deleted, or through which outcome; 0 if not."""
+        query = f"SELECT {what} FROM deletions WHERE loop = ? ORDER BY decisions DESC LIMIT 1"
+        row = self._query(loop, query).fetchone()
+        return row[0] if row else 0
 
     def _archived_outcome(self, decision: Decision, row: rows.Row) -> Outcome | None:
         """Return the newest archived outcome of the decision in a row of the `DECISION` columns, or None."""
@@ -266,6 +294,7 @@ class SqliteStore:
         if entry[rows.REVISES] is not None and revised[0] is None:
             [found] = self._archive.rows(loop, "outcomes", [entry[rows.REVISES]])
             revised = rows.archived_outcome(found)
+        self._check_there(loop, made)
         return rows.example(loop, entry, revised, self._archive.whole(loop, made))
 
     def _archived_examples(self, loop: str, after: int, limit: int, live: Container[int]) -> dict[int, Example]:

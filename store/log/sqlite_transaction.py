@@ -14,10 +14,12 @@ import msgspec
 from store.lineage import Erased, Erasure, Line, Taint
 from store.log import rows
 from store.log.archive.reader import Archive
+from store.log.deleted import check_deletion, gone
 from store.log.erased import unless_erased
 from store.log.rows import Pruned, Row
-from store.records import AuditRecord, Checkpoint, Decision, Due, LoopRecord, Outcome, Relearning, Reward
+from store.records import AuditRecord, Checkpoint, Decision, Deletion, Due, LoopRecord, Outcome, Relearning, Reward
 
+DELETIONS = "SELECT decisions, outcomes, at FROM deletions WHERE loop = ? ORDER BY decisions"
 _MOST_ROWS = 64
 """Rows to a statement: few enough that the statement of each length stays prepared."""
 
@@ -68,6 +70,8 @@ class SqliteTransaction:
             f"SELECT {rows.DECISION} FROM decisions d WHERE d.loop = ? AND d.decision_id = ?",
             (self._ids[loop], decision_id),
         ).fetchone()
+        if row and rows.is_deleted(row):
+            raise gone(loop, decision_id, row[0], row[2], self._deletions(loop))
         return unless_erased(rows.decision(loop, self._archive.whole(loop, row))) if row else None
 
     def add_decision(self, decision: Decision) -> Decision:
@@ -209,9 +213,9 @@ class SqliteTransaction:
         c = checkpoint
         loop_id = self._ids[c.loop]
         self._sql(
-            "INSERT OR REPLACE INTO checkpoints (loop, line, position, settled, state, digest, fingerprint, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (loop_id, c.line, c.position, c.settled, c.state, c.digest, c.fingerprint, c.at),
+            "INSERT OR REPLACE INTO checkpoints (loop, line, position, settled, state, digest, fingerprint, at, began)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (loop_id, c.line, c.position, c.settled, c.state, c.digest, c.fingerprint, c.at, c.began),
         )
         self._sql(
             "DELETE FROM checkpoints WHERE loop = ? AND line = ? AND position NOT IN"
@@ -221,7 +225,29 @@ class SqliteTransaction:
 
     def add_relearning(self, relearning: Relearning) -> None:
         r = relearning
-        self._sql("INSERT INTO relearnings VALUES (?, ?, ?, ?)", (self._ids[r.loop], r.line, r.position, r.at))
+        loop_id = self._ids[r.loop]
+        self._sql("INSERT INTO relearnings VALUES (?, ?, ?, ?, ?)", (loop_id, r.line, r.position, r.at, r.since))
+
+    def delete(self, deletion: Deletion) -> None:
+        self._write_kept()
+        loop_id, past = self._ids[deletion.loop], self._deletions(deletion.loop)
+        check_deletion(
+            deletion,
+            self._sql("SELECT min(position) FROM open_decisions WHERE loop = ?", (loop_id,)).fetchone()[0],
+            self._cursors.next_outcome.get(loop_id, 1) - 1,
+        )
+        after = past[-1].decisions if past else 0
+        values = {"loop": loop_id, "after": after, "through": deletion.decisions, "outcomes": deletion.outcomes}
+        for statement in _DELETE:
+            self._sql(statement, values)
+        row = (loop_id, deletion.decisions, deletion.outcomes, deletion.at)
+        self._sql("INSERT INTO deletions VALUES (?, ?, ?, ?)", row)
+        pruned = max(self._cursors.pruned.get(loop_id, 0), deletion.decisions)
+        self._cursors.pruned = {**self._cursors.pruned, loop_id: pruned}
+
+    def _deletions(self, loop: str) -> list[Deletion]:
+        found = self._sql(DELETIONS, (self._ids[loop],))
+        return [rows.deletion(loop, row) for row in found]
 
     def put_line(self, line: Line) -> None:
         self._sql("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?, ?)", rows.line_row(self._ids[line.loop], line))
@@ -293,6 +319,27 @@ class SqliteTransaction:
 
 
 _NOT_PRUNED = Pruned()
+_LOST = """
+SELECT r.position FROM rewards r LEFT JOIN decisions d ON d.loop = r.loop AND d.decision_id = r.decision_id
+WHERE r.loop = :loop AND r.position < (SELECT max(position) FROM rewards) AND (
+    d.position <= :through
+    OR d.position IS NULL AND r.status = 'dropped' AND r.received_at <= (
+        SELECT max(at) FROM decisions WHERE +loop = :loop AND position > :after AND position <= :through
+    )
+)
+"""
+"""The rewards that go. The newest of all stays until there is a newer one: positions are counted on from it."""
+_THESE = "+loop = :loop AND position > :after AND position <= :through"
+_DELETE = (
+    f"""INSERT INTO pruned_rewards SELECT loop, reward_id, position FROM rewards
+    WHERE reward_id IS NOT NULL AND position IN ({_LOST})""",
+    f"DELETE FROM rewards WHERE position IN ({_LOST})",
+    f"DELETE FROM activations WHERE decision IN (SELECT position FROM decisions WHERE {_THESE})",
+    "DELETE FROM outcomes WHERE loop = :loop AND decision <= :through",
+    f"UPDATE decisions SET request = x'', answer = x'' WHERE {_THESE}",
+    """INSERT INTO pruned (loop, decisions, outcomes) VALUES (:loop, :through, :outcomes) ON CONFLICT (loop) DO UPDATE
+    SET decisions = max(decisions, excluded.decisions), outcomes = max(outcomes, excluded.outcomes)""",
+)
 _DECISIONS = "INSERT INTO decisions VALUES {rows}"
 _OPEN = "INSERT INTO open_decisions VALUES {rows}"
 _CLOSE = "DELETE FROM open_decisions WHERE due = ? AND position = ?"

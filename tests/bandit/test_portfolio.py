@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
@@ -11,6 +13,9 @@ from bandit.policies.portfolio import Portfolio
 from bandit.policies.regression import Regressions
 from bandit.policies.situation import Situation
 from store.records import Action
+
+VALUES = st.floats(-5, 5, allow_subnormal=False)
+ONE = np.ones(1)
 
 
 def portfolio(**settings: object) -> Portfolio:
@@ -229,3 +234,35 @@ def test_too_many_products_are_not_made() -> None:
     many = {f"f{i}": 1.0 for i in range(100)}
     names, _ = crossed(Situation(many, [Action("a", many)]), ids=False).table()
     assert len(names) == 100
+
+
+FEATURES = st.dictionaries(st.sampled_from(["a", "b", "a*x", "b*y", "new"]), VALUES, max_size=4)
+CONTEXTS = st.dictionaries(st.sampled_from(["x", "y", "unknown"]), VALUES, max_size=3)
+
+
+@given(FEATURES, st.lists(st.lists(VALUES, min_size=5, max_size=5), min_size=1), CONTEXTS)
+def test_crossed_moments_agree_with_those_of_the_products(
+    shape: dict[str, float], values: list[list[float]], context: dict[str, object]
+) -> None:
+    """Multiplied out or not, names that are both a feature and a product or that have no column included."""
+    model = Regressions(0.7, 12, 8, (1.0, 0.9), shared=True)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        a, b, x, y = rng.normal(size=4).tolist()
+        seen = Situation({"x": x, "y": y}, [Action("one", {"a": a, "b": b, "a*x": 0.3})])
+        model.learn(crossed(seen, ids=False), 0, a * x + b)
+    actions = [Action(f"{k}", dict(zip(shape, row, strict=False))) for k, row in enumerate(values)]
+    seen = crossed(Situation(context, actions), ids=False)
+    weights = np.array([0.3, 0.7])
+    dense = Situation.of(seen.ids, flat=seen.actions())
+    for got, expected in zip(model.moments(seen, weights), model.moments(dense, weights), strict=True):
+        assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_products_beyond_what_counts_are_cut_off_as_elsewhere() -> None:
+    """Own feature and context are in range and their product is not: it counts as the largest that does."""
+    model = Regressions(1.0, 12, 8, shared=True)
+    model.learn(crossed(Situation({"x": 1.0}, [Action("one", {"a": 1.0})]), ids=False), 0, 1.0)
+    seen = crossed(Situation({"x": 1e4}, [Action("one", {"a": 1e3}), Action("two", {"a": 1.0})]), ids=False)
+    mean, _ = model.moments(seen, ONE)
+    assert_allclose(mean, model.mean[0, 1] @ model.columns.matrix(seen).clip(-1e6, 1e6).T)

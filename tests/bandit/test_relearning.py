@@ -289,13 +289,13 @@ def test_it_is_on_disk_before_it_acts(store: Store) -> None:
         runtime._commit = type("Full", (), {"submit": staticmethod(refuse)})
         clock.now = 1001 * HOUR
         await calm(service)
-        assert runtime.learner.relearnings == ()
+        assert runtime.learner.relearnings == {}
         await reward(service, ids[1])
         assert (await learned(service)).learned_through == 7
         runtime._commit = type("Free", (), {"submit": staticmethod(submit)})
         clock.now += SECOND
         await calm(service)
-        assert runtime.learner.relearnings == (7,)
+        assert runtime.learner.relearnings == {7: 0}
 
     run(scenario, store)
     store.close()
@@ -313,7 +313,7 @@ def test_a_restart_learns_anew_where_it_was_due(tmp_path: Path) -> None:
         await learned(service)
         clock.now = 1001 * HOUR
         await calm(service)
-        assert service._loops["loop"].learner.relearnings == (6,)
+        assert service._loops["loop"].learner.relearnings == {6: 0}
         states.append(service._loops["loop"].learner.policy.dump())
 
     async def second(service: Service, clock: Clock) -> None:
@@ -349,7 +349,7 @@ def test_in_batches_it_shows_with_the_next_cut(store: Store) -> None:
         clock.now = 1001 * HOUR
         await calm(service)
         runtime = service._loops["loop"]
-        assert runtime.learner.relearnings == (cut,)
+        assert runtime.learner.relearnings == {cut: 0}
         for i in range(4):
             await reward(service, await decide(service, i / 4))
         seen = await service.status("loop", cut + 1, 5)
@@ -375,7 +375,7 @@ def test_a_fold_does_not_pass_a_relearning_by() -> None:
         await reward(service, await decide(service, 0.9))
         await learned(service)
         learner = begin_line(store, "loop", service._loops["loop"].config)
-        assert learner.relearnings == (3,)
+        assert learner.relearnings == {3: 0}
         with pytest.raises(ValueError, match="@3 is to be learned anew before it goes on: use `advance`"):
             learner.fold(store.examples("loop", after=0, limit=9))
         assert learner.position == 3

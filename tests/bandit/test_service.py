@@ -1,6 +1,7 @@
 """The service over both stores: it learns from the durable log, in order, and goes on where it stopped."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
-from bandit.learn.checkpoints import checkpoint_of, open_line
+from bandit.learn.advance import advance
+from bandit.learn.checkpoints import begin_line, checkpoint_of, open_line
 from bandit.service.service import Service
 from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig
@@ -268,6 +270,42 @@ def test_a_policy_that_cannot_learn_is_reported(store: Store) -> None:
         await calm(service)
         status = await service.status("loop")
         assert (status.learned_through, status.learning_error) == (2, None)
+
+    run(scenario, store)
+
+
+def test_a_policy_that_fails_half_way_leaves_no_trace(store: Store) -> None:
+    """It raised once, in the second slot of a ranking: what it had learned of the first is not learned twice."""
+
+    async def scenario(service: Service, clock: Clock) -> None:
+        await make(service, reward={"window_s": 10, "credit": "all"})
+        await interact(service, [1.0, 0.0, 1.0])
+        await learned(service)
+        policy = service._loops["loop"].learner.policy
+        learn, slots = policy.learn, itertools.count()
+
+        def fails_in_the_second(*anything: object) -> None:
+            if next(slots) == 1:
+                raise RuntimeError("just now")
+            learn(*anything)
+
+        policy.learn = fails_in_the_second
+        made = await service.decide("loop", msgspec.structs.replace(REQUEST, top_n=2), BODY)
+        await service.reward("loop", RewardRequest(made.decision.decision_id, 1.0))
+        clock.now += 11 * SECOND
+        await calm(service)
+        status = await service.status("loop")
+        assert "just now" in status.learning_error
+        assert status.learned_through == 3
+        await interact(service, [0.0])
+        await calm(service)
+        status = await service.status("loop")
+        assert (status.learned_through, status.learning_error) == (5, None)
+        config = service.loop("loop").config
+        again = begin_line(store, "loop", config)
+        while advance(store, "loop", again, through=5, limit=9):
+            pass
+        assert again.policy.dump() == service._loops["loop"].learner.policy.dump()
 
     run(scenario, store)
 

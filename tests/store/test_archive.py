@@ -14,7 +14,7 @@ import pytest
 from archived import ALL, DAY, NOW, everything, fill, opened, prune_all, seal_all
 from support import decision
 
-from store.errors import InvalidInput, StoreUnusable
+from store.errors import Gone, InvalidInput, StoreUnusable
 from store.ledger.join import record_decision, record_reward
 from store.ledger.rules import RewardRules
 from store.log import durable
@@ -170,7 +170,7 @@ def test_entries_supersede_and_delete_others(data: Path) -> None:
     assert opened(data) == before
     assert old not in Manifest(data).segments
     manifest.append([Deleted(file=new.file, deleted_at=NOW)])
-    with pytest.raises(StoreUnusable, match="no segment"):
+    with pytest.raises(Gone, match="row 1 of the decisions of loop 'a' was deleted by a retention rule"):
         opened(data)
 
 

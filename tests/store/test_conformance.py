@@ -6,10 +6,21 @@ import msgspec
 import pytest
 from support import decision, loop
 
-from store.errors import Conflict, Gone, NotStored
+from store.errors import Conflict, Gone, InvalidInput, NotStored
 from store.lineage import Erased, Erasure, Line, PassesOver, Span, Taint
-from store.ports import Store, write
-from store.records import AuditRecord, Cell, Checkpoint, Counts, Odds, Outcome, Relearning, Reward
+from store.ports import Store, Transaction, write
+from store.records import (
+    AuditRecord,
+    Cell,
+    Checkpoint,
+    Counts,
+    Decision,
+    Deletion,
+    Odds,
+    Outcome,
+    Relearning,
+    Reward,
+)
 
 
 def outcome(decision_id: str = "d", kind: str = "rewarded", value: float = 1.0, loop: str = "a") -> Outcome:
@@ -389,3 +400,95 @@ def test_what_is_erased_is_gone_but_for_its_place(store: Store) -> None:
     assert store.erased("b", since=0, until=9) == 0
     assert write(store, [lambda tx: tx.add_decision(decision("next"))])[0].position == 4
     assert [d.decision_id for d in store.decisions(after=0, limit=2)] == ["kept", "next"]
+
+
+def settle(store: Store, name: str, at: int, *, loop: str = "a", revised: int = 0) -> Decision:
+    """Log a decision with a reward and an outcome, and as many corrections."""
+
+    def operation(tx: Transaction) -> Decision:
+        made = tx.add_decision(decision(name, loop=loop, at=at, deferred=True))
+        tx.activate(made, at + 1)
+        given = reward(name, reward_id=f"r{name}")
+        tx.add_reward(msgspec.structs.replace(given, loop=loop, received_at=at + 2))
+        tx.close(made)
+        before = tx.add_outcome(made, outcome(name, loop=loop))
+        for _ in range(revised):
+            changed = msgspec.structs.replace(outcome(name, "corrected", loop=loop), revises=before.position, root=1)
+            tx.add_outcome(made, changed)
+        return made
+
+    return write(store, [operation])[0]
+
+
+def test_what_is_deleted_is_gone_and_its_ids_stay_known(store: Store) -> None:
+    """Decisions go whole, the others stay whole; the outcome log is read from where every entry is."""
+    settle(store, "d1", 0)
+    settle(store, "other", 10, loop="b")
+    second = settle(store, "d2", 20)
+    settle(store, "d3", 30)
+    # The first is corrected after the third was settled: its log begins behind that.
+    late = msgspec.structs.replace(outcome("d1", "corrected"), revises=1, root=1)
+    write(store, [lambda tx: tx.add_outcome(tx.decision("a", "d1"), late)])
+    settle(store, "d4", 40, revised=1)
+    orphans = [
+        msgspec.structs.replace(reward(name, reward_id=name, status=status), received_at=at)
+        for name, at, status in (("nobody", 0, "dropped"), ("nobody-yet", 25, "dropped"), ("waits", 0, "early"))
+    ]
+    write(store, [lambda tx, r=r: tx.add_reward(r) for r in orphans])
+    settle(store, "d5", 50)
+    kept = [store.decision("a", "d3"), store.rewards("a", "d3"), store.outcomes("a", "d3")]
+    behind = store.examples("a", after=4, limit=9)
+    assert (store.log_start("a"), store.deletions("a")) == (1, [])
+    deletions = [
+        Deletion(loop="a", decisions=1, outcomes=4, at=100),
+        Deletion(loop="a", decisions=second.position, outcomes=4, at=86_400_000_000),
+    ]
+    for deletion in deletions:
+        write(store, [lambda tx, deletion=deletion: tx.delete(deletion)])
+    assert store.deletions("a") == deletions
+    assert (store.log_start("a"), store.log_start("b"), store.log_position("a")) == (5, 1, 7)
+    assert store.examples("a", after=4, limit=9) == behind
+    with pytest.raises(Gone, match="begins at 5: decisions with outcomes up to 4 were deleted by retention on 1970-01"):
+        store.examples("a", after=3, limit=9)
+    for read in (store.decision, store.rewards, store.outcomes, store.activated):
+        with pytest.raises(Gone, match=r"'d1' of loop 'a' was made on 1970-01-01 and deleted by .* 1970-01-01"):
+            read("a", "d1")
+        with pytest.raises(Gone, match=r"deleted by retention on 1970-01-02: its id stays known"):
+            read("a", "d2")
+    assert [store.decision("a", "d3"), store.rewards("a", "d3"), store.outcomes("a", "d3")] == kept
+    logged = store.logged("a", since=0, until=99, after=0, limit=9)
+    assert [row.decision.decision_id for row in logged] == ["d3", "d4", "d5"]
+    assert [d.decision_id for d in store.decisions(after=0, limit=3)] == ["other", "d3", "d4"]
+    assert [len(store.rewards("a", name)) for name in ("nobody", "nobody-yet", "waits")] == [0, 1, 1]
+    answers = write(
+        store,
+        [
+            lambda tx: [tx.has_reward("a", name) for name in ("rd1", "rd2", "rd3", "nobody", "nobody-yet", "rd9")],
+            lambda tx: tx.decision("a", "d2"),
+            lambda tx: tx.add_decision(decision("d6", at=60)).position,
+        ],
+    )
+    assert (answers[0], type(answers[1]), answers[2]) == ([True] * 5 + [False], Gone, 7)
+
+
+def test_open_decisions_and_the_end_of_the_log_cannot_be_deleted(store: Store) -> None:
+    """A deletion that reaches either is refused and changes nothing."""
+    settle(store, "d1", 0)
+    write(store, [lambda tx: tx.add_decision(decision("open", at=5))])
+    settle(store, "d3", 10)
+    for decisions, outcomes, said in ((2, 1, "decision 2 of loop 'a' is open"), (1, 2, "2 is the newest of loop 'a'")):
+        deletion = Deletion(loop="a", decisions=decisions, outcomes=outcomes, at=1)
+        [refusal] = write(store, [lambda tx, deletion=deletion: tx.delete(deletion)])
+        assert isinstance(refusal, InvalidInput)
+        assert said in str(refusal)
+    assert store.deletions("a") == []
+    assert store.decision("a", "d1") is not None
+
+
+def test_a_line_says_where_its_log_began(store: Store) -> None:
+    """Checkpoints and relearnings keep the position behind which they began."""
+    begun = msgspec.structs.replace(checkpoint(7), began=5)
+    relearning = Relearning(loop="a", line="l", position=9, at=1, since=6)
+    write(store, [lambda tx: tx.save_checkpoint(begun, keep=3), lambda tx: tx.add_relearning(relearning)])
+    assert list(store.checkpoints("a", "l")) == [begun]
+    assert store.relearnings("a", "l") == [relearning]

@@ -67,10 +67,15 @@ class Manifest:
         """Read the manifest again. Raises `StoreUnusable` where it is damaged, or newer than this program."""
         content = self._path.read_bytes() if self._path.exists() else b""
         self._whole = content.rfind(b"\n") + 1
-        self.segments = current(self._entries(content[: self._whole].splitlines()))
+        entries = list(self._entries(content[: self._whole].splitlines()))
+        self.segments = current(entries)
         self._of: dict[tuple[str, LogName], list[Sealed]] = defaultdict(list)
         for segment in self.segments:
             self._of[segment.loop, segment.log].append(segment)
+        self._last: dict[tuple[str, LogName], int] = defaultdict(int)
+        for entry in entries:
+            if isinstance(entry, Sealed):
+                self._last[entry.loop, entry.log] = max(self._last[entry.loop, entry.log], entry.last)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries durably; whoever adds holds `lock_archive`."""
@@ -90,8 +95,12 @@ class Manifest:
         return self.folder / segment.file
 
     def last(self, loop: str, log: LogName) -> int:
-        """Return the newest sealed position of a loop's log, 0 when there is none."""
-        return max((segment.last for segment in self._of[loop, log]), default=0)
+        """Return the newest position of a loop's log that was ever sealed, 0 when there is none."""
+        return self._last[loop, log]
+
+    def of(self, loop: str, log: LogName) -> list[Sealed]:
+        """Return the segments of a loop's log, by position."""
+        return self._of[loop, log]
 
     def holding(self, loop: str, log: LogName, position: int) -> Sealed | None:
         """Return the segment with that position of a loop's log, or None."""
@@ -127,11 +136,14 @@ def current(entries: Iterable[Entry]) -> list[Sealed]:
 
 
 def clear(manifest: Manifest) -> None:
-    """Remove what a run that did not finish left: files that no entry names."""
+    """Remove what a run that did not finish left: files that no entry names, and folders without any."""
     known = {segment.file for segment in manifest.segments}
     for path in manifest.folder.glob("loop=*/day=*/*"):
         if path.suffix in {".part", ".parquet"} and str(path.relative_to(manifest.folder)) not in known:
             durable.remove(path)
+    for folder in manifest.folder.glob("loop=*/day=*"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def lock_archive(data: Path) -> FileLock:

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
-from store.errors import StoreUnusable
+from store.errors import Gone, StoreUnusable
 from store.log import rows
 from store.log.archive.manifest import LogName, Manifest, Sealed
 from store.log.rows import Row
@@ -29,11 +29,24 @@ class Archive:
     def rows(self, loop: str, log: LogName, positions: Iterable[int]) -> list[Row]:
         """Return the rows at these positions, in the order asked for.
 
-        Raises `StoreUnusable` when one of them is in no segment, or its segment is damaged.
+        Raises `StoreUnusable` when one of them is in no segment, or its segment is damaged, and `Gone` when another
+        process deleted the segment after whoever asks had read that it is there.
         """
         return [self._row(loop, log, position) for position in positions]
 
     def _row(self, loop: str, log: LogName, position: int) -> Row:
+        try:
+            return self._sealed_row(loop, log, position)
+        except StoreUnusable:
+            self._manifest.read()
+            if self._manifest.holding(loop, log, position) is None and position <= self._manifest.last(loop, log):
+                raise Gone(
+                    f"row {position} of the {log} of loop {loop!r} was deleted by a retention rule: begin again, with "
+                    "what is left"
+                ) from None
+            raise
+
+    def _sealed_row(self, loop: str, log: LogName, position: int) -> Row:
         segment = self._segment(loop, log, position)
         try:
             return self._row_of(segment, loop, log, position)
