@@ -16,7 +16,7 @@ from bandit.learn.replay import Progress, folded
 from bandit.policies import randomness
 from bandit.policies.base import Policy
 from bandit.settings import read_config
-from store.errors import Conflict, InvalidInput, NotFound
+from store.errors import Conflict, Gone, InvalidInput, NotFound
 from store.lineage import Entity, Line, PassesOver
 from store.ports import Store, Transaction, write
 from store.records import Checkpoint, Decision, Relearning
@@ -106,12 +106,17 @@ def last_before(store: Store, loop: str, moment: int) -> int:
     """Return the position of the last outcome before the first one whose time is after the moment, 0 if there is none.
 
     Not the last one at or before it: a state that is to know nothing of what came later must not have learned it.
-    Where earlier days were deleted, it is the one before those that are left.
+    Raises `Gone` where it was deleted.
     """
-    position = store.log_start(loop) - 1
+    position = start = store.log_start(loop) - 1
     while entries := store.examples(loop, after=position, limit=_CHUNK):
         for entry in entries:
             if entry.outcome.at > moment:
+                if 0 < position == start:
+                    raise Gone(
+                        f"the outcome log of loop {loop!r} begins at {start + 1}, after that moment: what was before "
+                        "is deleted; name a later one with --until"
+                    )
                 return position
             position = entry.outcome.position
     return position

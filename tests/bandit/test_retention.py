@@ -18,10 +18,14 @@ from typer.testing import CliRunner
 from bandit.archive import Job, archive_folder
 from bandit.cli.main import app
 from bandit.decide import DecisionRequest
+from bandit.erasure.find import Wanted
+from bandit.erasure.run import erase_folder
 from bandit.exploration import History
 from bandit.learn.advance import advance
 from bandit.learn.checkpoints import begin_line, line_name, open_line
+from bandit.learn.fork import Fork, fork
 from bandit.learn.learner import Learner
+from bandit.learn.lines import find_line
 from bandit.learn.replay import Replay, replay
 from bandit.policies.beta import BetaTs
 from bandit.service.service import Service
@@ -483,3 +487,52 @@ def test_the_commands_say_what_is_missing(tmp_path: Path) -> None:
     assert found["from"] > 36
     assert found["unchecked"] == [found["from"]]
     assert found["reason"].startswith("it is the oldest stored state that leads on")
+
+
+U1 = Wanted(entities=(("user", "u1"),))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("first", ["deleted", "erased"])
+def test_erasing_and_deleting_go_together(tmp_path: Path, name: str, first: str) -> None:
+    """In either order: what is left replays bit for bit, serves, learns on, and nothing of u1 is read any more."""
+    clock, config = Clock(), config_of(name)
+    live(tmp_path, clock, 5, config, more=9)
+    erased_at = clock.now
+    if first == "deleted":
+        said = retire(tmp_path, clock, clock.now // DAY - FIRST - 1)
+        report = erase_folder(tmp_path, U1, clock, lambda _: None)
+    else:
+        report = erase_folder(tmp_path, U1, clock, lambda _: None)
+        live(tmp_path, clock, 2, more=9)  # states behind the erasure, on which deleting may lean
+        said = retire(tmp_path, clock, clock.now // DAY - FIRST - 1)
+    assert any(line.startswith("deleted") for line in said), said
+    assert report.erased[0].decisions > 0
+    [relearned] = report.relearned
+    assert relearned.line == f"{line_name(config)}.2"
+    live(tmp_path, clock, 1)
+    found = replayed(tmp_path, config)
+    assert (found.line, found.matches, found.tainted) == (relearned.line, True, None)
+    assert found.checkpoints
+    with closing(SqliteStore(tmp_path, read_only=True)) as store:
+        assert store.log_start("loop") > 1
+        end = store.log_position("loop")
+        known = find_line(store, "loop", relearned.line)
+        served = open_line(store, "loop", config, line=known.line)
+        assert (served.line, served.position) == (relearned.line, end)
+        left = [row.decision for row in store.logged("loop", since=0, until=2**62, after=0, limit=999)]
+        assert left
+        assert all(b'"u1"' not in d.request for d in left if d.at < erased_at)
+    with closing(SqliteStore(tmp_path)) as store:
+        start = store.log_start("loop")
+        with pytest.raises(Gone, match="deleted"):
+            fork(store, Fork(loop="loop", name="early", until=FIRST * DAY), now=0, keep=9, progress=lambda _: None)
+        moment = clock.now - DAY
+        made = fork(store, Fork(loop="loop", name="late", until=moment), now=0, keep=9, progress=lambda _: None)
+        assert start <= (made.after or 0) < end
+        alone = Fork(loop="loop", name="alone", without=(("user", "u2"),))
+        assert fork(store, alone, now=0, keep=9, progress=lambda _: None).passed_over > 0
+        for other in ("late", "alone"):
+            known = find_line(store, "loop", other)
+            again = replay(store, "loop", known.config, progress=lambda _: None, line=known.line)
+            assert again.matches, other
