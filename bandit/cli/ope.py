@@ -42,7 +42,10 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     q_logged: Annotated[str, typer.Option(help="Column of the logged action's predicted reward.")] = "q_logged",
     q_target: Annotated[str, typer.Option(help="Column of the target's predicted reward.")] = "q_target",
     estimators: Annotated[
-        str | None, typer.Option(help="Comma list of ips, snips, dm, dr. Default: all possible.")
+        str | None, typer.Option(help="Comma list of NAME, NAME:λ or NAME:slope, or all. Default: the usual ones.")
+    ] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(help="Largest weight of clipped_ips, dros, …; default: chosen from the log.")
     ] = None,
     interval: Annotated[str, typer.Option(help="Interval method: normal.")] = "normal",
     level: Annotated[float, typer.Option(help="Confidence level of the interval.")] = 0.95,
@@ -55,6 +58,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             policies=policy or (),
             columns=Columns(reward, propensity, target_propensity, q_logged, q_target),
             estimators=_names(estimators),
+            max_weight=max_weight,
             interval=interval,
             level=level,
         )

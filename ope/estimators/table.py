@@ -1,63 +1,88 @@
-"""Every estimator by its name, with what it needs of the log; one line adds one."""
+"""Every estimator by its name: what is made of which weight, and what it needs of the log; one line adds one."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from ope.errors import InvalidRequest
-from ope.estimators.dm import dm
-from ope.estimators.dr import dr
-from ope.estimators.ips import ips
-from ope.estimators.linearised import Linearised
-from ope.estimators.snips import snips
-from ope.sums import Sums
+from ope.estimators import control_variate
+from ope.estimators import dm as _dm
+from ope.estimators import dr as _dr
+from ope.estimators import ips as _ips
+from ope.estimators import sndr as _sndr
+from ope.estimators import snips as _snips
+from ope.estimators.member import Form, Member
+from ope.weights import RAW, TRANSFORMS, Weight
+
+PREDICTED = frozenset({"q_logged", "q_target"})
+IPS = Form(_ips.ips, _ips.terms)
+SNIPS = Form(_snips.snips, _snips.terms)
+DM = Form(_dm.dm, _dm.terms, frozenset({"q_target"}))
+DR = Form(_dr.dr, _dr.terms, PREDICTED)
+SNDR = Form(_sndr.sndr, _sndr.terms, PREDICTED)
+BETA_IPS = Form(control_variate.beta_ips, control_variate.beta_ips_terms)
+BETA_DR = Form(control_variate.beta_dr, control_variate.beta_dr_terms, PREDICTED)
+
+MOST = tuple(2.0**k for k in range(1, 13))
+"""The largest weights that are tried where one is chosen: 2, 4, … 4096; leaving the weights alone is tried too."""
+
+
+Kind: TypeAlias = Literal["sums", "ordered fold", "fitted"]
+Bias: TypeAlias = Literal["none", "O(1/n)", "down", "either way", "the model's"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """A named estimator; `needs` are the predicted-reward columns that it reads."""
+    """A named estimator: a form, the raw weight that it is applied to, and the transform that tames it, if any.
+
+    `bias` says in which direction it errs on average, with rewards of at least 0 and exact propensities; `by_default`
+    whether it is reported when nobody names estimators.
+    """
 
     name: str
-    of: Callable[[Sums], Linearised]
-    needs: frozenset[str] = frozenset()
+    form: Form
+    bias: Bias
+    transform: str = ""
+    column: str = RAW
+    by_default: bool = False
+    kind: Kind = "sums"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The canonical columns that it reads beyond reward and weight."""
+        return self.form.needs
+
+    def at(self, parameter: float) -> Member:
+        """Return it with the transform's parameter λ; raises InvalidRequest for one outside its range."""
+        return Member(self.form, (Weight(self.column, self.transform, parameter),))
+
+    def up_to(self, most: float) -> Member:
+        """Return it with weights of at most about `most`; infinity leaves them alone."""
+        if not self.transform or most == math.inf:
+            return Member(self.form, (Weight(self.column),))
+        return self.at(TRANSFORMS[self.transform].bound(most))
+
+
+def _tamed() -> Iterator[Estimator]:
+    """Yield each transform in each form; Su et al. call DR with optimistic shrinkage DRos, and so does everybody."""
+    shown = {"clipped_ips", "switch_dr", "dros"}
+    for transform in TRANSFORMS:
+        for suffix, form in (("ips", IPS), ("snips", SNIPS), ("dr", DR), ("sndr", SNDR)):
+            name = "dros" if (transform, suffix) == ("os", "dr") else f"{transform}_{suffix}"
+            bias: Bias = "down" if suffix == "ips" and transform != "sg" else "either way"
+            yield Estimator(name, form, bias, transform, by_default=name in shown)
 
 
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
-        Estimator("ips", ips),
-        Estimator("snips", snips),
-        Estimator("dm", dm, frozenset({"q_target"})),
-        Estimator("dr", dr, frozenset({"q_logged", "q_target"})),
+        Estimator("ips", IPS, "none", by_default=True),
+        Estimator("snips", SNIPS, "O(1/n)", by_default=True),
+        Estimator("dm", DM, "the model's", by_default=True),
+        Estimator("dr", DR, "none", by_default=True),
+        Estimator("sndr", SNDR, "O(1/n)", by_default=True),
+        Estimator("beta_ips", BETA_IPS, "O(1/n)", by_default=True),
+        Estimator("beta_dr", BETA_DR, "O(1/n)"),
+        *_tamed(),
     )
 }
-
-
-def chosen(names: Sequence[str] | None) -> tuple[Estimator, ...] | None:
-    """Return the estimators of these names, None for "all that the columns allow".
-
-    Raises InvalidRequest for a name that is not in the table.
-    """
-    if names is None:
-        return None
-    for name in names:
-        if name not in ESTIMATORS:
-            raise InvalidRequest(f"unknown estimator {name!r}; the estimators are {', '.join(ESTIMATORS)}.")
-    return tuple(ESTIMATORS[name] for name in dict.fromkeys(names))
-
-
-def allowed(asked: tuple[Estimator, ...] | None, columns: frozenset[str], *, where: str) -> tuple[Estimator, ...]:
-    """Return the estimators asked for, by default every one that the log's columns allow.
-
-    Raises InvalidRequest, naming the columns, where an estimator was asked for in vain.
-    """
-    if asked is None:
-        return tuple(one for one in ESTIMATORS.values() if one.needs <= columns)
-    for estimator in asked:
-        missing = sorted(estimator.needs - columns)
-        if missing:
-            raise InvalidRequest(
-                f"{where}: estimator {estimator.name} needs {' and '.join(missing)}, which the log "
-                "does not have. Name the columns with --q-logged and --q-target; under --policy "
-                "they come from predicted_rewards."
-            )
-    return asked

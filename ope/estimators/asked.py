@@ -1,0 +1,114 @@
+"""What was asked for: estimators by name, with the parameter of their weights or the rule that chooses it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ope.errors import InvalidRequest
+from ope.estimators.member import Member
+from ope.estimators.table import ESTIMATORS, MOST, Estimator
+from ope.estimators.tuning import RULES
+from ope.sums import Sums, W
+from ope.terms import Term
+
+ALL = "all"
+DEFAULT_RULE = "slope"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An estimator under the name that it was asked by; `rule` chooses among the members, where there are several."""
+
+    name: str
+    estimator: Estimator
+    members: tuple[Member, ...]
+    rule: str = ""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The canonical columns that it reads beyond reward and weight."""
+        return self.estimator.needs
+
+    @property
+    def blocks(self) -> list[tuple[Term, ...]]:
+        """The terms of each member, whose products are summed together; the mse rule reads the plain weight too."""
+        plain = [(W,)] if self.rule == "mse" else []
+        return [*(member.terms for member in self.members), *plain]
+
+    def chosen(self, sums: Sums) -> tuple[Member, str | None]:
+        """Return the member to report, and what to say of the choice, None where there was none."""
+        if not self.rule:
+            return self.members[0], None
+        member = self.members[RULES[self.rule](sums, self.members)]
+        weight = member.weights[0]
+        chosen = f"λ = {weight.at:g}" if weight.transform else "the plain weights"
+        return member, f"{self.name}: {self.rule} chose {chosen} of {len(self.members)} candidates"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The estimators of one evaluation; `given` says whether somebody named them, and so wants every one."""
+
+    asked: tuple[Asked, ...]
+    given: bool
+
+    @property
+    def predicted(self) -> bool:
+        """Whether any of them reads predicted rewards."""
+        return any(one.needs for one in self.asked)
+
+    def allowed(self, columns: frozenset[str], *, where: str) -> tuple[Asked, ...]:
+        """Return those that the log's columns allow; raises InvalidRequest where a given one is not among them."""
+        if not self.given:
+            return tuple(one for one in self.asked if one.needs <= columns)
+        for one in self.asked:
+            missing = sorted(one.needs - columns)
+            if missing:
+                raise InvalidRequest(
+                    f"{where}: estimator {one.name} needs {' and '.join(missing)}, which the log "
+                    "does not have. Name the columns with --q-logged and --q-target; under --policy "
+                    "they come from predicted_rewards."
+                )
+        return self.asked
+
+
+def wanted(names: Sequence[str] | None, *, max_weight: float | None = None) -> Wanted:
+    """Return the estimators of these names, for None those that are shown by default.
+
+    A name may be followed by a colon and λ, or the rule that chooses it: `clipped_ips:10`, `dros:mse`. Without either
+    `max_weight` says how far weights may go, and without that SLOPE++ does. `all` stands for the whole table.
+
+    Raises InvalidRequest for a name that is not in the table, or a parameter that it cannot have.
+    """
+    if max_weight is not None and not 1 < max_weight < math.inf:
+        raise InvalidRequest(f"--max-weight is {max_weight:g}; weights are bounded by a number above 1. Try 10.")
+    shown = [one.name for one in ESTIMATORS.values() if one.by_default]
+    asked = shown if names is None else [one for name in names for one in (ESTIMATORS if name == ALL else [name])]
+    each = tuple(_asked(name, max_weight=max_weight) for name in dict.fromkeys(asked))
+    return Wanted(each, given=names is not None)
+
+
+def _asked(spec: str, *, max_weight: float | None) -> Asked:
+    name, colon, parameter = spec.partition(":")
+    estimator = ESTIMATORS.get(name)
+    if estimator is None:
+        raise InvalidRequest(f"unknown estimator {name!r}; the estimators are {', '.join(ESTIMATORS)}.")
+    if not estimator.transform:
+        if colon:
+            raise InvalidRequest(f"{spec}: {name} has no parameter; ask for {name}.")
+        return Asked(spec, estimator, (estimator.up_to(math.inf),))
+    if not colon and max_weight is not None:
+        return Asked(spec, estimator, (estimator.up_to(max_weight),))
+    rule = parameter or DEFAULT_RULE
+    if rule in RULES:
+        return Asked(spec, estimator, tuple(estimator.up_to(most) for most in (*MOST, math.inf)), rule)
+    return Asked(spec, estimator, (estimator.at(_number(spec, parameter)),))
+
+
+def _number(spec: str, parameter: str) -> float:
+    try:
+        return float(parameter)
+    except ValueError:
+        rules = " nor ".join(RULES)
+        name = spec.partition(":")[0]
+        raise InvalidRequest(f"{spec}: {parameter!r} is neither a number nor {rules}; try {name}:slope.") from None
