@@ -1,6 +1,6 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -12,14 +12,16 @@ import polars as pl
 
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
-from ope.estimators.asked import Asked, Wanted, wanted
+from ope.estimators.asked import Asked, Wanted, predictions_missing, wanted
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
 from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.frames import Columns, Rows, rows_from_columns
 from ope.intervals.table import Interval, checked_level, interval_method
 from ope.policies import N_ACTIONS, Policy, parse_policy
-from ope.scoring import rows_under, seen_ids
+from ope.scoring import in_polars, rows_under, seen_ids
+from ope.slates.rows import ranking_rows, why_not
+from ope.slates.survey import Survey, survey
 from ope.tally import Plan, Tally, tally
 
 CANONICAL = Columns()
@@ -98,32 +100,49 @@ def _request(
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
         raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
+    log = _rankings(sources) if request.wanted.of_rankings else _Log(sources, None)
     if not request.policies:
-        return {OF_COLUMNS: _judge(sources, _column_rows(request), request)}
-    return {
-        policy.name: _judge(sources, _policy_rows(policy, request), request, policy=policy)
-        for policy in request.policies
-    }
+        return {OF_COLUMNS: _judge(log, request, policy=None)}
+    return {policy.name: _judge(log, request, policy=policy) for policy in request.policies}
 
 
-def _column_rows(request: Request) -> Callable[[Source], Rows]:
-    return lambda source: rows_from_columns(source, request.columns, predicted=request.wanted.predicted)
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The sources of one log, and what it has of rankings where they are asked about."""
+
+    sources: Sequence[Source]
+    found: Survey | None
+
+    def rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
+        if self.found is not None:
+            return ranking_rows(source, request.columns, self.found, policy=policy)
+        predicted = request.wanted.predicted
+        if policy is None:
+            return rows_from_columns(source, request.columns, predicted=predicted)
+        return rows_under(policy, source, request.columns, predicted=predicted)
+
+    def why_not(self, missing: Sequence[str], policy: Policy | None) -> str:
+        if self.found is None:
+            return predictions_missing(missing)
+        reasons = [why_not(column, self.found, policy=policy) for column in missing]
+        return f"more than the log has: {'; '.join(reasons)}."
 
 
-def _policy_rows(policy: Policy, request: Request) -> Callable[[Source], Rows]:
-    return lambda source: rows_under(policy, source, request.columns, predicted=request.wanted.predicted)
+def _rankings(sources: Sequence[Source]) -> _Log:
+    scored = [in_polars(source) for source in sources]
+    return _Log(scored, reduce(add, (survey(source) for source in scored)))
 
 
-def _judge(
-    sources: Sequence[Source],
-    rows_of: Callable[[Source], Rows],
-    request: Request,
-    *,
-    policy: Policy | None = None,
-) -> Evaluation:
-    logs = [rows_of(source) for source in sources]
+def _judge(log: _Log, request: Request, *, policy: Policy | None) -> Evaluation:
+    sources = log.sources
+    logs = [log.rows(source, request, policy) for source in sources]
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
-    asked = request.wanted.allowed(columns, where=sources[0].name)
+    asked = request.wanted.allowed(
+        columns,
+        where=sources[0].name,
+        slots=0 if log.found is None else log.found.slots,
+        why_not=lambda missing: log.why_not(missing, policy),
+    )
     total = _total(logs, Plan.of(block for one in asked for block in one.blocks))
     if policy is not None and total.known == 0:
         raise InvalidRequest(
@@ -149,13 +168,13 @@ def _total(logs: Sequence[Rows], plan: Plan) -> Tally:
 
 
 def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:
-    left_out = [one.name for one in asked if one.needs]
+    left_out = [one.name for one in asked if one.estimator.form.needs]
     if not (total.unpredicted and left_out):
         return asked, []
     why = f"{', '.join(left_out)}: predicted_rewards is null in {total.unpredicted:,} of {total.sums.n:,} rows"
     if given:
         raise InvalidRequest(f"{why}; they need it in each. Ask for --estimators ips,snips.")
-    return tuple(one for one in asked if not one.needs), [f"left out {why}"]
+    return tuple(one for one in asked if not one.estimator.form.needs), [f"left out {why}"]
 
 
 def _estimate(asked: Asked, total: Tally, request: Request) -> tuple[Estimate, str | None]:

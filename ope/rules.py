@@ -53,6 +53,7 @@ RULES: tuple[Rule, ...] = (
         "the target's propensity is between 0 and 1",
         "Recompute the target policy's probability of the logged action.",
     ),
+    Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
 )

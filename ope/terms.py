@@ -65,8 +65,3 @@ def y_of(weight: Weight) -> Term:
 def z_of(weight: Weight) -> Term:
     """Return the weighted residual."""
     return Term("z", weight)
-
-
-def x_of(column: str) -> Term:
-    """Return a row's own estimate, which a column holds."""
-    return Term("x", Weight(column))

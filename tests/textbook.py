@@ -85,3 +85,48 @@ def mse_bound(x, bias, w, delta=0.05):
     n, surprise = len(x), np.log(2 / delta)
     slack = np.sqrt(2 * (w**2).mean() * surprise / n) + 2 * w.max() * surprise / (3 * n)
     return x.var() / n + (abs(bias.mean()) + slack) ** 2
+
+
+def rankings(log):
+    """The estimators of whole rankings, row by row, from lists of slots; absent slots weigh 1 and earn nothing."""
+    n, deepest = len(log["reward"]), max(map(len, log["slot_rewards"]))
+
+    def of_slots(target, logged, empty):
+        found = np.full((n, deepest), empty, dtype=float)
+        for i, (above, below) in enumerate(zip(target, logged, strict=True)):
+            for slot, (p, q) in enumerate(zip(above, below, strict=True)):
+                found[i, slot] = p / q
+        return found
+
+    whole = np.array(log["reward"])
+    rewards = of_slots(log["slot_rewards"], [[1] * len(one) for one in log["slot_rewards"]], 0)
+    items = of_slots(log["target_pscore_item_position"], log["pscore_item_position"], 1)
+    prefixes = of_slots(log["target_pscore_cascade"], log["pscore_cascade"], 1)
+    slate = np.array(log["target_pscore"]) / np.array(log["pscore"])
+    # Of a row: Σ_l ρ_{1:l} (r_l − q_l) + ρ_{1:l−1} v_l (Kiyohara et al. 2022, cascade-DR).
+    own = [
+        sum(
+            prefixes[i, slot] * (reward - q) + (prefixes[i, slot - 1] if slot else 1) * v
+            for slot, (reward, q, v) in enumerate(zip(*row, strict=True))
+        )
+        for i, row in enumerate(zip(log["slot_rewards"], log["q_slot_logged"], log["q_slot_target"], strict=True))
+    ]
+    pseudo = [1 - len(log["slot_rewards"][i]) + items[i, : len(log["slot_rewards"][i])].sum() for i in range(n)]
+    return {
+        "sips": mean(slate * whole),
+        "snsips": normalised(slate, whole),
+        "iips": mean((items * rewards).sum(1)),
+        "sniips": _slots_normalised(items, rewards),
+        "rips": mean((prefixes * rewards).sum(1)),
+        "snrips": _slots_normalised(prefixes, rewards),
+        "cascade_dr": mean(np.array(own)),
+        "pi": mean(np.array(pseudo) * whole),
+        "snpi": normalised(np.array(pseudo), whole),
+    }
+
+
+def _slots_normalised(w, r):
+    """Σ over slots of Σ_i w r / Σ_i w, with the influence of each row summed over its slots."""
+    values = (w * r).sum(0) / w.sum(0)
+    influence = (w * (r - values) / w.mean(0)).sum(1)
+    return values.sum(), np.sqrt((influence**2).mean() / len(w))

@@ -1,8 +1,9 @@
 """What was asked for: estimators by name, with the parameter of their weights or the rule that chooses it."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from ope.errors import InvalidRequest
 from ope.estimators.member import Member
@@ -11,6 +12,7 @@ from ope.estimators.tuning import RULES
 from ope.sums import Sums, W
 from ope.terms import Term
 
+WhyNot: TypeAlias = Callable[[Sequence[str]], str]
 ALL = "all"
 DEFAULT_RULE = "slope"
 
@@ -28,6 +30,10 @@ class Asked:
     def needs(self) -> frozenset[str]:
         """The canonical columns that it reads beyond reward and weight."""
         return self.estimator.needs
+
+    def over(self, slots: int) -> "Asked":
+        """Return it for rankings of at most so many slots."""
+        return replace(self, members=(self.estimator.over(slots),)) if self.estimator.slots else self
 
     @property
     def blocks(self) -> list[tuple[Term, ...]]:
@@ -55,37 +61,61 @@ class Wanted:
     @property
     def predicted(self) -> bool:
         """Whether any of them reads predicted rewards."""
-        return any(one.needs for one in self.asked)
+        return any(one.estimator.form.needs for one in self.asked)
 
-    def allowed(self, columns: frozenset[str], *, where: str) -> tuple[Asked, ...]:
-        """Return those that the log's columns allow; raises InvalidRequest where a given one is not among them."""
+    @property
+    def of_rankings(self) -> bool:
+        """Whether they judge rankings; raises InvalidRequest where only some of them do."""
+        rankings = [one.name for one in self.asked if one.estimator.of_rankings]
+        others = [one.name for one in self.asked if not one.estimator.of_rankings]
+        if rankings and others:
+            raise InvalidRequest(
+                f"{rankings[0]} judges whole rankings and {others[0]} the choice of one action, with weights of their "
+                "own; ask for them in two runs."
+            )
+        return bool(rankings)
+
+    def allowed(self, columns: frozenset[str], *, where: str, slots: int, why_not: WhyNot) -> tuple[Asked, ...]:
+        """Return those that the log's columns allow, for rankings of so many slots.
+
+        Raises InvalidRequest, saying why not, where a given one is not among them.
+        """
         if not self.given:
-            return tuple(one for one in self.asked if one.needs <= columns)
+            return tuple(one.over(slots) for one in self.asked if one.needs <= columns)
         for one in self.asked:
             missing = sorted(one.needs - columns)
             if missing:
-                raise InvalidRequest(
-                    f"{where}: estimator {one.name} needs {' and '.join(missing)}, which the log "
-                    "does not have. Name the columns with --q-logged and --q-target; under --policy "
-                    "they come from predicted_rewards."
-                )
-        return self.asked
+                raise InvalidRequest(f"{where}: estimator {one.name} needs {why_not(missing)}")
+        return tuple(one.over(slots) for one in self.asked)
+
+
+def predictions_missing(columns: Sequence[str]) -> str:
+    """Return which predictions a log lacks, and where they may come from."""
+    return (
+        f"{' and '.join(columns)}, which the log does not have. Name the columns with --q-logged and --q-target; under "
+        "--policy they come from predicted_rewards."
+    )
 
 
 def wanted(names: Sequence[str] | None, *, max_weight: float | None = None) -> Wanted:
     """Return the estimators of these names, for None those that are shown by default.
 
     A name may be followed by a colon and λ, or the rule that chooses it: `clipped_ips:10`, `dros:mse`. Without either
-    `max_weight` says how far weights may go, and without that SLOPE++ does. `all` stands for the whole table.
+    `max_weight` says how far weights may go, and without that SLOPE++ does. `all` stands for every
+    one that judges actions and that the columns allow.
 
     Raises InvalidRequest for a name that is not in the table, or a parameter that it cannot have.
     """
     if max_weight is not None and not 1 < max_weight < math.inf:
         raise InvalidRequest(f"--max-weight is {max_weight:g}; weights are bounded by a number above 1. Try 10.")
     shown = [one.name for one in ESTIMATORS.values() if one.by_default]
-    asked = shown if names is None else [one for name in names for one in (ESTIMATORS if name == ALL else [name])]
-    each = tuple(_asked(name, max_weight=max_weight) for name in dict.fromkeys(asked))
-    return Wanted(each, given=names is not None)
+    if names is None or ALL in names:
+        every = [one.name for one in ESTIMATORS.values() if not one.of_rankings]
+        names, given = (shown if names is None else [*names, *every]), False
+    else:
+        given = True
+    asked = dict.fromkeys(name for name in names if name != ALL)
+    return Wanted(tuple(_asked(name, max_weight=max_weight) for name in asked), given=given)
 
 
 def _asked(spec: str, *, max_weight: float | None) -> Asked:

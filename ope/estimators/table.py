@@ -9,6 +9,7 @@ from ope.estimators import control_variate
 from ope.estimators import dm as _dm
 from ope.estimators import dr as _dr
 from ope.estimators import ips as _ips
+from ope.estimators import mean as _mean
 from ope.estimators import sndr as _sndr
 from ope.estimators import snips as _snips
 from ope.estimators.member import Form, Member
@@ -22,21 +23,23 @@ DR = Form(_dr.dr, _dr.terms, PREDICTED)
 SNDR = Form(_sndr.sndr, _sndr.terms, PREDICTED)
 BETA_IPS = Form(control_variate.beta_ips, control_variate.beta_ips_terms)
 BETA_DR = Form(control_variate.beta_dr, control_variate.beta_dr_terms, PREDICTED)
+MEAN = Form(_mean.mean, _mean.terms)
 
 MOST = tuple(2.0**k for k in range(1, 13))
 """The largest weights that are tried where one is chosen: 2, 4, … 4096; leaving the weights alone is tried too."""
 
 
 Kind: TypeAlias = Literal["sums", "ordered fold", "fitted"]
-Bias: TypeAlias = Literal["none", "O(1/n)", "down", "either way", "the model's"]
+Bias: TypeAlias = Literal["none", "O(1/n)", "down", "either way", "the model's", "the assumption's"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
     """A named estimator: a form, the raw weight that it is applied to, and the transform that tames it, if any.
 
-    `bias` says in which direction it errs on average, with rewards of at least 0 and exact propensities; `by_default`
-    whether it is reported when nobody names estimators.
+    With `slots` there is such a weight, and a reward, for each slot of a ranking, and their values add up. `own` are
+    columns that it needs beyond those of its form. `bias` says in which direction it errs on average, with rewards of
+    at least 0 and exact propensities; `by_default` whether it is reported when nobody names estimators.
     """
 
     name: str
@@ -44,13 +47,27 @@ class Estimator:
     bias: Bias
     transform: str = ""
     column: str = RAW
+    slots: bool = False
+    own: frozenset[str] = frozenset()
     by_default: bool = False
     kind: Kind = "sums"
 
     @property
     def needs(self) -> frozenset[str]:
         """The canonical columns that it reads beyond reward and weight."""
-        return self.form.needs
+        return self.form.needs | self.own
+
+    @property
+    def of_rankings(self) -> bool:
+        """Whether it judges whole rankings, and not the choice of one action."""
+        return bool(self.own & RANKING_COLUMNS)
+
+    def over(self, slots: int) -> Member:
+        """Return it for rankings of at most so many slots."""
+        if not self.slots:
+            return self.up_to(math.inf)
+        weights = (Weight(f"{self.column}:{slot}", reward=f"reward:{slot}") for slot in range(slots))
+        return Member(self.form, tuple(weights))
 
     def at(self, parameter: float) -> Member:
         """Return it with the transform's parameter λ; raises InvalidRequest for one outside its range."""
@@ -73,6 +90,24 @@ def _tamed() -> Iterator[Estimator]:
             yield Estimator(name, form, bias, transform, by_default=name in shown)
 
 
+RANKING_COLUMNS = frozenset({"slate", "prefix:0", "item:0", "pseudo", "cascade_dr"})
+
+
+def _rankings() -> Iterator[Estimator]:
+    """Yield what judges whole rankings: a weight of the slate, of each slot or prefix, plain and self-normalised."""
+    slate, pseudo = frozenset({"slate"}), frozenset({"pseudo"})
+    item, prefix = frozenset({"item:0", "reward:0"}), frozenset({"prefix:0", "reward:0"})
+    yield Estimator("sips", IPS, "none", column="slate", own=slate)
+    yield Estimator("snsips", SNIPS, "O(1/n)", column="slate", own=slate)
+    yield Estimator("iips", IPS, "the assumption's", column="item", slots=True, own=item)
+    yield Estimator("sniips", SNIPS, "the assumption's", column="item", slots=True, own=item)
+    yield Estimator("rips", IPS, "the assumption's", column="prefix", slots=True, own=prefix)
+    yield Estimator("snrips", SNIPS, "the assumption's", column="prefix", slots=True, own=prefix)
+    yield Estimator("cascade_dr", MEAN, "the assumption's", column="cascade_dr", own=frozenset({"cascade_dr"}))
+    yield Estimator("pi", IPS, "the assumption's", column="pseudo", own=pseudo)
+    yield Estimator("snpi", SNIPS, "the assumption's", column="pseudo", own=pseudo)
+
+
 ESTIMATORS: dict[str, Estimator] = {
     estimator.name: estimator
     for estimator in (
@@ -84,5 +119,6 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("beta_ips", BETA_IPS, "O(1/n)", by_default=True),
         Estimator("beta_dr", BETA_DR, "O(1/n)"),
         *_tamed(),
+        *_rankings(),
     )
 }

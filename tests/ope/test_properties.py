@@ -26,9 +26,9 @@ ROW = st.tuples(
 )
 NAMES = ["reward", "propensity", "target_propensity", "q_logged", "q_target"]
 LOGS = st.lists(ROW, min_size=2, max_size=40).map(lambda rows: pl.DataFrame(rows, schema=NAMES, orient="row"))
-PLAIN = [one.name for one in ESTIMATORS.values() if not one.transform]
 PARAMETERS = {"clipped": 2.0, "switch": 3.0, "os": 5.0, "sg": 0.3}
-EVERY = [f"{one.name}:{PARAMETERS[one.transform]}" if one.transform else one.name for one in ESTIMATORS.values()]
+OF_ACTIONS = [one for one in ESTIMATORS.values() if not one.of_rankings]
+EVERY = [f"{one.name}:{PARAMETERS[one.transform]}" if one.transform else one.name for one in OF_ACTIONS]
 MEMBERS = {one.name: one.members[0] for one in wanted(EVERY).asked}
 PROPERTY = settings(max_examples=60)
 SCALE = 1e-10  # of numbers that are at most 20 weights times 20 rewards
@@ -147,7 +147,7 @@ FADING = {"clipped": 1e9, "switch": 1e9, "os": 1e15, "sg": 1e-12}
 @given(LOGS)
 def test_transforms_fade(log):
     """As λ leaves more and more weight alone, each form comes to what it is with the plain weights."""
-    for estimator in ESTIMATORS.values():
+    for estimator in OF_ACTIONS:
         if estimator.transform:
             whole = sums_of(log, [estimator.at(FADING[estimator.transform]), estimator.up_to(math.inf)])
             tamed, plain = (

@@ -44,8 +44,9 @@ def by_name(frame, estimators):
 
 
 def test_the_textbook_has_every_estimator():
-    """What follows compares the whole table."""
-    assert {name.partition(":")[0] for name in EXPECTED} == set(ESTIMATORS)
+    """What follows compares the whole table, as far as it judges actions."""
+    of_actions = {one.name for one in ESTIMATORS.values() if not one.of_rankings}
+    assert {name.partition(":")[0] for name in EXPECTED} == of_actions
 
 
 @pytest.mark.parametrize("frame", ENGINES)
