@@ -1,7 +1,6 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -12,31 +11,20 @@ import polars as pl
 
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
-from ope.estimators.asked import Asked, Wanted, predictions_missing, wanted
+from ope.estimators.asked import Asked, Wanted, wanted
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
 from ope.formats.files import open_log
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, rows_from_columns
-from ope.intervals.table import Interval, checked_level, interval_method
+from ope.frames import Columns, Rows
+from ope.intervals.table import checked_level, interval_method
+from ope.kernel import checked_bandwidth
+from ope.log import Log, read_log
 from ope.policies import N_ACTIONS, Policy, parse_policy
-from ope.scoring import in_polars, rows_under, seen_ids
-from ope.slates.rows import ranking_rows, why_not
-from ope.slates.survey import Survey, survey
+from ope.request import Request
+from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
 
 CANONICAL = Columns()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a log; raises InvalidRequest when made of unknown names."""
-
-    columns: Columns
-    policies: tuple[Policy, ...]
-    wanted: Wanted
-    method: str
-    interval: Interval
-    level: float
 
 
 def evaluate_files(
@@ -46,6 +34,7 @@ def evaluate_files(
     columns: Columns = CANONICAL,
     estimators: Sequence[str] | None = None,
     max_weight: float | None = None,
+    bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
 ) -> dict[str, Evaluation]:
@@ -54,8 +43,10 @@ def evaluate_files(
     Without `policies` the target is what the log's target-propensity column holds, and its key is
     "columns". Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
-    request = _request(policies, columns, wanted(estimators, max_weight=max_weight), interval, level)
-    numeric = [*(getattr(columns, name) for name in Columns.__slots__), N_ACTIONS]
+    request = _request(
+        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
+    )
+    numeric = [*columns.numeric, N_ACTIONS]
     return _evaluate([open_log(Path(path), numeric=numeric) for path in paths], request)
 
 
@@ -66,11 +57,14 @@ def evaluate_frame(
     columns: Columns = CANONICAL,
     estimators: Sequence[str] | None = None,
     max_weight: float | None = None,
+    bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on a frame, or on a mapping of names to arrays; see evaluate_files."""
-    request = _request(policies, columns, wanted(estimators, max_weight=max_weight), interval, level)
+    request = _request(
+        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
+    )
     log = nw.from_native(pl.DataFrame(frame) if isinstance(frame, Mapping) else frame)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
@@ -81,16 +75,24 @@ def _request(
     asked: Wanted,
     interval: str,
     level: float,
+    *,
+    bandwidth: float | None,
 ) -> Request:
     if policies and columns.target_propensity != CANONICAL.target_propensity:
         raise InvalidRequest(
             f"--target-propensity {columns.target_propensity} and --policy {policies[0]} are two "
             "answers to one question; give one of them."
         )
+    if policies and columns.target_action is not None:
+        raise InvalidRequest(
+            f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
+            "give one of them."
+        )
     return Request(
         columns=columns,
         policies=tuple(parse_policy(spec) for spec in dict.fromkeys(policies)),
         wanted=asked,
+        bandwidth=checked_bandwidth(bandwidth, target_action=columns.target_action),
         method=interval,
         interval=interval_method(interval),
         level=checked_level(level),
@@ -100,40 +102,13 @@ def _request(
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
         raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
-    log = _rankings(sources) if request.wanted.of_rankings else _Log(sources, None)
+    log = read_log(sources, request)
     if not request.policies:
         return {OF_COLUMNS: _judge(log, request, policy=None)}
     return {policy.name: _judge(log, request, policy=policy) for policy in request.policies}
 
 
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """The sources of one log, and what it has of rankings where they are asked about."""
-
-    sources: Sequence[Source]
-    found: Survey | None
-
-    def rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
-        if self.found is not None:
-            return ranking_rows(source, request.columns, self.found, policy=policy)
-        predicted = request.wanted.predicted
-        if policy is None:
-            return rows_from_columns(source, request.columns, predicted=predicted)
-        return rows_under(policy, source, request.columns, predicted=predicted)
-
-    def why_not(self, missing: Sequence[str], policy: Policy | None) -> str:
-        if self.found is None:
-            return predictions_missing(missing)
-        reasons = [why_not(column, self.found, policy=policy) for column in missing]
-        return f"more than the log has: {'; '.join(reasons)}."
-
-
-def _rankings(sources: Sequence[Source]) -> _Log:
-    scored = [in_polars(source) for source in sources]
-    return _Log(scored, reduce(add, (survey(source) for source in scored)))
-
-
-def _judge(log: _Log, request: Request, *, policy: Policy | None) -> Evaluation:
+def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
     sources = log.sources
     logs = [log.rows(source, request, policy) for source in sources]
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
@@ -141,6 +116,7 @@ def _judge(log: _Log, request: Request, *, policy: Policy | None) -> Evaluation:
         columns,
         where=sources[0].name,
         slots=0 if log.found is None else log.found.slots,
+        loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
     total = _total(logs, Plan.of(block for one in asked for block in one.blocks))

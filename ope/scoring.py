@@ -1,6 +1,7 @@
 """Brings a log's rows under canonical names for one target policy; sums nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import narwhals as nw
 import polars as pl
@@ -13,8 +14,15 @@ from ope.policies import DISTRIBUTION, N_ACTIONS, PREDICTED, Policy, at_logged_a
 SHOWN_IDS = 10
 
 
-def rows_under(policy: Policy, source: Source, columns: Columns, *, predicted: bool) -> Rows:
-    """Return the canonical rows of a log for a policy that only needs the log.
+def rows_under(
+    policy: Policy,
+    source: Source,
+    columns: Columns,
+    *,
+    predicted: bool,
+    also: Mapping[str, nw.Expr] = MappingProxyType({}),
+) -> Rows:
+    """Return the canonical rows of a log for a policy that only needs the log, with the columns of `also`.
 
     Raises InvalidRequest for a column that the policy needs and the log lacks, InvalidLog for one of
     the wrong type. Predictions are read where the log has them and `predicted` asks for them.
@@ -25,8 +33,8 @@ def rows_under(policy: Policy, source: Source, columns: Columns, *, predicted: b
         require(source, column, option=option)
     scored = _scores(policy, source, distribution=distribution, predicted=predicted)
     logged = {name: number(source, getattr(columns, name)) for name in ("reward", "propensity")}
-    renamed = source.frame.with_columns(**logged).to_native()
-    frame = renamed.select("reward", "propensity", **scored)
+    renamed = source.frame.with_columns(**logged, **also).to_native()
+    frame = renamed.select("reward", "propensity", *also, **scored)
     return Rows(source=source, frame=nw.from_native(frame), origin=_origin(policy, columns))
 
 

@@ -17,6 +17,7 @@ from ope.engine import only_row
 from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
+from ope.raw_weights import raw_weight
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
@@ -89,14 +90,19 @@ def row_terms(plan: Plan, *, pivot: float) -> Named:
 
 def _weighed(frame: Frame, plan: Plan) -> Frame:
     # Weights are columns of their own before terms are made of them: eager engines compute each once.
-    raw = frame.with_columns(_raw_weight().alias(RAW))
-    weights = {term.weight for term in plan.terms if term.weight.transform}
-    tamed = [weight.of(nw.col(weight.column)).alias(weight.name) for weight in sorted(weights)]
-    return raw.with_columns(*tamed) if tamed else raw
+    weights = sorted({term.weight for term in plan.terms})
+    plain = frame.with_columns(**_raw([RAW]))
+    raw = _with(plain, _raw(sorted({weight.column for weight in weights} - {RAW})))
+    return _with(raw, {one.name: one.of(nw.col(one.column)) for one in weights if one.transform})
 
 
-def _raw_weight() -> nw.Expr:
-    return nw.col("target_propensity") / nw.col("propensity")
+def _raw(columns: Iterable[str]) -> Named:
+    found = {column: raw_weight(column) for column in columns}
+    return {column: expression for column, expression in found.items() if expression is not None}
+
+
+def _with(frame: Frame, columns: Named) -> Frame:
+    return frame.with_columns(**columns) if columns else frame
 
 
 def _of_head(frame: Frame, expressions: Named, summary: nw.Expr) -> dict[str, float]:

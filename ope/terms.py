@@ -29,7 +29,7 @@ class Term:
     @property
     def name(self) -> str:
         """The term's column in the frame that is summed."""
-        return f"{self.kind}({self.weight.name})"
+        return f"{self.kind}({self.weight.name}, {self.weight.reward})"
 
     def of(self, weight: nw.Expr, *, pivot: float) -> nw.Expr:
         """Return the term as an expression, given that of its weight."""

@@ -130,3 +130,19 @@ def _slots_normalised(w, r):
     values = (w * r).sum(0) / w.sum(0)
     influence = (w * (r - values) / w.mean(0)).sum(1)
     return values.sum(), np.sqrt((influence**2).mean() / len(w))
+
+
+def several_loggers(log):
+    """The estimators for logs of several policies; `propensity_ID` are those of the logged action under each."""
+    logger = np.asarray(log["logger"])
+    ids, counts = np.unique(logger, return_counts=True)
+    mixture = sum(n / len(logger) * log[f"propensity_{name}"] for name, n in zip(ids, counts, strict=True))
+    balanced = forms(log["target_propensity"] / mixture, log)
+    w = log["target_propensity"] / log["propensity"]
+    rows = {"ips": w * log["reward"], "dr": log["q_target"] + w * (log["reward"] - log["q_logged"])}
+    found = {f"balanced_{name}": answer for name, answer in balanced.items()}
+    for name, x in rows.items():
+        means = np.array([x[logger == one].mean() for one in ids])
+        precision = counts / np.array([x[logger == one].var() for one in ids])
+        found[f"weighted_{name}"] = (precision @ means / precision.sum(), 1 / np.sqrt(precision.sum()))
+    return found

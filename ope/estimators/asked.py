@@ -9,6 +9,7 @@ from ope.errors import InvalidRequest
 from ope.estimators.member import Member
 from ope.estimators.table import ESTIMATORS, MOST, Estimator
 from ope.estimators.tuning import RULES
+from ope.estimators.weighted import Weighted
 from ope.sums import Sums, W
 from ope.terms import Term
 
@@ -23,7 +24,7 @@ class Asked:
 
     name: str
     estimator: Estimator
-    members: tuple[Member, ...]
+    members: tuple[Member | Weighted, ...]
     rule: str = ""
 
     @property
@@ -31,9 +32,11 @@ class Asked:
         """The canonical columns that it reads beyond reward and weight."""
         return self.estimator.needs
 
-    def over(self, slots: int) -> "Asked":
-        """Return it for rankings of at most so many slots."""
-        return replace(self, members=(self.estimator.over(slots),)) if self.estimator.slots else self
+    def over(self, *, slots: int, loggers: Sequence[str]) -> "Asked":
+        """Return it for rankings of at most so many slots, or for these loggers."""
+        if not (self.estimator.slots or self.estimator.by_logger):
+            return self
+        return replace(self, members=(self.estimator.over(slots=slots, loggers=loggers),))
 
     @property
     def blocks(self) -> list[tuple[Term, ...]]:
@@ -41,12 +44,12 @@ class Asked:
         plain = [(W,)] if self.rule == "mse" else []
         return [*(member.terms for member in self.members), *plain]
 
-    def chosen(self, sums: Sums) -> tuple[Member, str | None]:
+    def chosen(self, sums: Sums) -> tuple[Member | Weighted, str | None]:
         """Return the member to report, and what to say of the choice, None where there was none."""
         if not self.rule:
             return self.members[0], None
         member = self.members[RULES[self.rule](sums, self.members)]
-        weight = member.weights[0]
+        (weight, *_) = (term.weight for term in member.terms if term.kind != "d")
         chosen = f"λ = {weight.at:g}" if weight.transform else "the plain weights"
         return member, f"{self.name}: {self.rule} chose {chosen} of {len(self.members)} candidates"
 
@@ -75,22 +78,28 @@ class Wanted:
             )
         return bool(rankings)
 
-    def allowed(self, columns: frozenset[str], *, where: str, slots: int, why_not: WhyNot) -> tuple[Asked, ...]:
-        """Return those that the log's columns allow, for rankings of so many slots.
+    def allowed(
+        self, columns: frozenset[str], *, where: str, slots: int, loggers: Sequence[str], why_not: WhyNot
+    ) -> tuple[Asked, ...]:
+        """Return those that the log's columns allow, for rankings of so many slots, or for these loggers.
 
         Raises InvalidRequest, saying why not, where a given one is not among them.
         """
         if not self.given:
-            return tuple(one.over(slots) for one in self.asked if one.needs <= columns)
+            return tuple(one.over(slots=slots, loggers=loggers) for one in self.asked if one.needs <= columns)
         for one in self.asked:
             missing = sorted(one.needs - columns)
             if missing:
                 raise InvalidRequest(f"{where}: estimator {one.name} needs {why_not(missing)}")
-        return tuple(one.over(slots) for one in self.asked)
+        return tuple(one.over(slots=slots, loggers=loggers) for one in self.asked)
 
 
 def predictions_missing(columns: Sequence[str]) -> str:
-    """Return which predictions a log lacks, and where they may come from."""
+    """Return which columns a log lacks, and where they may come from."""
+    if "logger" in columns:
+        return "the column that names each row's logger: --logger."
+    if "balanced_propensity" in columns:
+        return "--logger, and a column propensity_ID for each logger: the logged action's propensity under it."
     return (
         f"{' and '.join(columns)}, which the log does not have. Name the columns with --q-logged and --q-target; under "
         "--policy they come from predicted_rewards."

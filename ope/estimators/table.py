@@ -1,7 +1,7 @@
 """Every estimator by its name: what is made of which weight, and what it needs of the log; one line adds one."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -13,6 +13,8 @@ from ope.estimators import mean as _mean
 from ope.estimators import sndr as _sndr
 from ope.estimators import snips as _snips
 from ope.estimators.member import Form, Member
+from ope.estimators.weighted import Weighted
+from ope.raw_weights import BALANCED
 from ope.weights import RAW, TRANSFORMS, Weight
 
 PREDICTED = frozenset({"q_logged", "q_target"})
@@ -37,7 +39,8 @@ Bias: TypeAlias = Literal["none", "O(1/n)", "down", "either way", "the model's",
 class Estimator:
     """A named estimator: a form, the raw weight that it is applied to, and the transform that tames it, if any.
 
-    With `slots` there is such a weight, and a reward, for each slot of a ranking, and their values add up. `own` are
+    With `slots` there is such a weight, and a reward, for each slot of a ranking, and their values add up; with
+    `by_logger` each logger is judged by itself. `own` are
     columns that it needs beyond those of its form. `bias` says in which direction it errs on average, with rewards of
     at least 0 and exact propensities; `by_default` whether it is reported when nobody names estimators.
     """
@@ -48,6 +51,7 @@ class Estimator:
     transform: str = ""
     column: str = RAW
     slots: bool = False
+    by_logger: bool = False
     own: frozenset[str] = frozenset()
     by_default: bool = False
     kind: Kind = "sums"
@@ -62,8 +66,10 @@ class Estimator:
         """Whether it judges whole rankings, and not the choice of one action."""
         return bool(self.own & RANKING_COLUMNS)
 
-    def over(self, slots: int) -> Member:
-        """Return it for rankings of at most so many slots."""
+    def over(self, *, slots: int, loggers: Sequence[str]) -> Member | Weighted:
+        """Return it for rankings of at most so many slots, or for these loggers."""
+        if self.by_logger:
+            return Weighted(tuple(loggers), doubly=bool(self.form.needs))
         if not self.slots:
             return self.up_to(math.inf)
         weights = (Weight(f"{self.column}:{slot}", reward=f"reward:{slot}") for slot in range(slots))
@@ -88,6 +94,17 @@ def _tamed() -> Iterator[Estimator]:
             name = "dros" if (transform, suffix) == ("os", "dr") else f"{transform}_{suffix}"
             bias: Bias = "down" if suffix == "ips" and transform != "sg" else "either way"
             yield Estimator(name, form, bias, transform, by_default=name in shown)
+
+
+def _loggers() -> Iterator[Estimator]:
+    """Yield what tells several loggers apart: by what they would have done together, or each by itself."""
+    mixture, one = frozenset({"balanced_propensity"}), frozenset({"logger"})
+    yield Estimator("balanced_ips", IPS, "none", column=BALANCED, own=mixture, kind="fitted")
+    yield Estimator("balanced_snips", SNIPS, "O(1/n)", column=BALANCED, own=mixture, kind="fitted")
+    yield Estimator("balanced_dr", DR, "none", column=BALANCED, own=mixture, kind="fitted")
+    yield Estimator("balanced_sndr", SNDR, "O(1/n)", column=BALANCED, own=mixture, kind="fitted")
+    yield Estimator("weighted_ips", IPS, "O(1/n)", by_logger=True, own=one)
+    yield Estimator("weighted_dr", DR, "O(1/n)", by_logger=True, own=one)
 
 
 RANKING_COLUMNS = frozenset({"slate", "prefix:0", "item:0", "pseudo", "cascade_dr"})
@@ -119,6 +136,7 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("beta_ips", BETA_IPS, "O(1/n)", by_default=True),
         Estimator("beta_dr", BETA_DR, "O(1/n)"),
         *_tamed(),
+        *_loggers(),
         *_rankings(),
     )
 }

@@ -1,7 +1,7 @@
 """The weights of the pseudo-inverse estimator where slots depend on one another, for the column `pi_weight`.
 
 A slate of L slots over m actions is the indicator 1_s in R^{L·m}; w = qᵀ Γ† 1_s with Γ = E[1_s 1_sᵀ] under the logging
-policy and q the target's slot marginals (Swaminathan et al. 2017, eq. 5). With independent slots w is 1 − L + Σ_l w_l.
+policy and q the target's slot marginals (Swaminathan et al. 2017). With independent slots w is 1 − L + Σ_l w_l.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def uniform_weight(target: Floats, shown: Places) -> float:
     slots, actions = target.shape
     own = float(target[np.arange(slots), shown].sum())
     anywhere = float(target[:, shown].sum())
-    weight = 1 + (actions - 1) * (own - anywhere / slots)
+    weight: float = 1 + (actions - 1) * (own - anywhere / slots)
     if actions > slots:
         weight += actions * (actions - 1) / (actions - slots) * (anywhere - slots**2 / actions) / slots
     return weight

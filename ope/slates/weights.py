@@ -34,7 +34,7 @@ def scored_by_columns(found: Survey) -> dict[str, pl.Expr]:
     if "pi_weight" in whole:
         scores[PSEUDO] = pl.col("pi_weight")
     elif at(ITEM, 0) in scores:
-        # Slots drawn independently (Swaminathan et al. 2017, section 3): 1 − L + Σ_l w_l; absent slots add 1 − 1.
+        # Slots drawn independently (Swaminathan et al. 2017): 1 − L + Σ_l w_l; absent slots add 1 − 1.
         scores[PSEUDO] = reduce(add, (scores[at(ITEM, slot)] for slot in range(found.slots))) + (1 - found.slots)
     return scores | _rewards(found) | _cascade_dr(found, scores)
 

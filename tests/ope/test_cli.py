@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from bandit.cli.ope import app
 from bandit.cli.ope import evaluate as command
+from ope.estimators.table import ESTIMATORS
 
 LOG = pl.DataFrame(
     {
@@ -152,6 +153,14 @@ def test_wrong_usage_exits_2(log, arguments):
 def test_no_file_exits_2():
     """A log must be named."""
     assert run().exit_code == 2
+
+
+def test_every_estimator_is_documented(request):
+    """Each estimator stands in the reference page; those that are shown by default, and no others, are marked."""
+    page = (request.config.rootpath / "docs/reference/ope.md").read_text()
+    for name, estimator in ESTIMATORS.items():
+        assert f"`{name}`" in page
+        assert (f"`{name}` ●" in page) == estimator.by_default, name
 
 
 def test_every_option_is_documented(request):

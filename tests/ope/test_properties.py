@@ -27,7 +27,7 @@ ROW = st.tuples(
 NAMES = ["reward", "propensity", "target_propensity", "q_logged", "q_target"]
 LOGS = st.lists(ROW, min_size=2, max_size=40).map(lambda rows: pl.DataFrame(rows, schema=NAMES, orient="row"))
 PARAMETERS = {"clipped": 2.0, "switch": 3.0, "os": 5.0, "sg": 0.3}
-OF_ACTIONS = [one for one in ESTIMATORS.values() if not one.of_rankings]
+OF_ACTIONS = [one for one in ESTIMATORS.values() if not one.own]
 EVERY = [f"{one.name}:{PARAMETERS[one.transform]}" if one.transform else one.name for one in OF_ACTIONS]
 MEMBERS = {one.name: one.members[0] for one in wanted(EVERY).asked}
 PROPERTY = settings(max_examples=60)
