@@ -20,6 +20,7 @@ from ope.intervals.table import checked_level, interval_method
 from ope.kernel import checked_bandwidth
 from ope.log import Log, read_log
 from ope.policies import N_ACTIONS, Policy, parse_policy
+from ope.replaying import replayed
 from ope.request import Request
 from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
@@ -126,7 +127,7 @@ def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
             f"Its actions are {seen_ids(sources)}."
         )
     asked, left_out = _predicted_only(asked, total, given=request.wanted.given)
-    found = [_estimate(one, total, request) for one in asked]
+    found = [_estimate(one, total, logs, request) for one in asked]
     return Evaluation(
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
@@ -153,9 +154,20 @@ def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> t
     return tuple(one for one in asked if not one.estimator.form.needs), [f"left out {why}"]
 
 
-def _estimate(asked: Asked, total: Tally, request: Request) -> tuple[Estimate, str | None]:
+def _estimate(asked: Asked, total: Tally, logs: Sequence[Rows], request: Request) -> tuple[Estimate, str | None]:
+    value, stderr, note = _fold(asked, total, logs) if not asked.members else _of_sums(asked, total)
+    bounds = request.interval(value, stderr, level=request.level)
+    return Estimate(asked.name, value, stderr, bounds, request.level, request.method), note
+
+
+def _of_sums(asked: Asked, total: Tally) -> tuple[float, float, str | None]:
     member, note = asked.chosen(total.sums)
     found = member.of(total.sums)
-    stderr = found.stderr(total.sums)
-    bounds = request.interval(found.value, stderr, level=request.level)
-    return Estimate(asked.name, found.value, stderr, bounds, request.level, request.method), note
+    return found.value, found.stderr(total.sums), note
+
+
+def _fold(asked: Asked, total: Tally, logs: Sequence[Rows]) -> tuple[float, float, str]:
+    most = total.sums.max_weight if asked.most is None else asked.most
+    found = replayed(logs, most=most)
+    note = f"{asked.name}: kept {found.kept:,} of {found.seen:,} rows, for weights of at most {most:g}"
+    return found.value, found.stderr, note

@@ -20,12 +20,17 @@ DEFAULT_RULE = "slope"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An estimator under the name that it was asked by; `rule` chooses among the members, where there are several."""
+    """An estimator under the name that it was asked by.
+
+    `rule` chooses among the members, where there are several. An ordered fold has none; `most` is the largest weight
+    that it may meet, None for the largest in the log.
+    """
 
     name: str
     estimator: Estimator
     members: tuple[Member | Weighted, ...]
     rule: str = ""
+    most: float | None = None
 
     @property
     def needs(self) -> frozenset[str]:
@@ -110,8 +115,8 @@ def wanted(names: Sequence[str] | None, *, max_weight: float | None = None) -> W
     """Return the estimators of these names, for None those that are shown by default.
 
     A name may be followed by a colon and λ, or the rule that chooses it: `clipped_ips:10`, `dros:mse`. Without either
-    `max_weight` says how far weights may go, and without that SLOPE++ does. `all` stands for every
-    one that judges actions and that the columns allow.
+    `max_weight` says how far weights may go, and without that SLOPE++ does. `all` stands for every one
+    that judges actions and that the columns allow.
 
     Raises InvalidRequest for a name that is not in the table, or a parameter that it cannot have.
     """
@@ -132,6 +137,8 @@ def _asked(spec: str, *, max_weight: float | None) -> Asked:
     estimator = ESTIMATORS.get(name)
     if estimator is None:
         raise InvalidRequest(f"unknown estimator {name!r}; the estimators are {', '.join(ESTIMATORS)}.")
+    if estimator.kind == "ordered fold":
+        return Asked(spec, estimator, (), most=_largest(spec, parameter) if colon else max_weight)
     if not estimator.transform:
         if colon:
             raise InvalidRequest(f"{spec}: {name} has no parameter; ask for {name}.")
@@ -142,6 +149,13 @@ def _asked(spec: str, *, max_weight: float | None) -> Asked:
     if rule in RULES:
         return Asked(spec, estimator, tuple(estimator.up_to(most) for most in (*MOST, math.inf)), rule)
     return Asked(spec, estimator, (estimator.at(_number(spec, parameter)),))
+
+
+def _largest(spec: str, parameter: str) -> float:
+    most = _number(spec, parameter)
+    if 0 < most < math.inf:
+        return most
+    raise InvalidRequest(f"{spec}: the largest weight is a number above 0. With a uniform logger it is their number.")
 
 
 def _number(spec: str, parameter: str) -> float:

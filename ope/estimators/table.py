@@ -27,6 +27,9 @@ BETA_IPS = Form(control_variate.beta_ips, control_variate.beta_ips_terms)
 BETA_DR = Form(control_variate.beta_dr, control_variate.beta_dr_terms, PREDICTED)
 MEAN = Form(_mean.mean, _mean.terms)
 
+FOLD = Form(_ips.ips, lambda _: ())
+"""An ordered fold reads no sums; `ope.replaying` goes through the rows."""
+
 MOST = tuple(2.0**k for k in range(1, 13))
 """The largest weights that are tried where one is chosen: 2, 4, … 4096; leaving the weights alone is tried too."""
 
@@ -136,6 +139,7 @@ ESTIMATORS: dict[str, Estimator] = {
         Estimator("beta_ips", BETA_IPS, "O(1/n)", by_default=True),
         Estimator("beta_dr", BETA_DR, "O(1/n)"),
         *_tamed(),
+        Estimator("replay", FOLD, "none", own=frozenset({"target_propensity"}), kind="ordered fold"),
         *_loggers(),
         *_rankings(),
     )
