@@ -245,3 +245,11 @@ def test_bad_rows(column, value, says):
     with pytest.raises(InvalidLog, match=r"frame: row 3: ") as caught:
         evaluate_frame(bad, estimators=NAMES)
     assert says in str(caught.value)
+
+
+def test_what_one_file_lacks_the_log_lacks(tmp_path):
+    """Marginals that are null in one of two files are null."""
+    EXPORT.write_parquet(tmp_path / "a.parquet")
+    WITHOUT_MARGINALS.write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(InvalidRequest, match=r"null in 1 of 2 rows \(guards changed since\)"):
+        evaluate_files(sorted(tmp_path.iterdir()), policies=["uniform"], estimators=["iips"])
