@@ -2,7 +2,7 @@
 
 import itertools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ import msgspec
 import polars as pl
 import pyarrow.parquet as pq
 
-from bandit.ranking.guards import GuardConfig
 from bandit.ranking.marginals import MOST_STATES
 from bandit.ranking.replay import slot_marginals
-from bandit.settings import read_config
+from bandit.settings import LoopConfig, read_config
 from store.errors import InvalidInput
+from store.ledger.worth import rewards_by_slot
 from store.log.deleted import day
 from store.ports import Store
 from store.records import Logged
@@ -41,13 +41,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "reward": pl.Float64,
     "outcome": pl.String,
     "slot": pl.Int64,
+    "slot_rewards": pl.List(pl.Float64),
     "component": pl.String,
     "policy": pl.String,
     "model_version": pl.String,
 }
 """The columns. `action`, `propensity` and `explored` are those of the first slot; `context` and `actions` are JSON as
 sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is what the whole ranking earned, by its
-newest outcome, and `slot` the position that earned it, or null.
+newest outcome, `slot` the position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to
+`reward`, or null where that is not known.
 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
@@ -88,7 +90,7 @@ def export_loop(
     if loop not in found:
         names = ", ".join(found) or "none"
         raise InvalidInput(f"there is no loop {loop!r} in this data folder; its loops are: {names}")
-    guards = read_config(found[loop].config).guards
+    config = read_config(found[loop].config)
     most_states = MOST_STATES if marginals else 0
     part = out.with_name(out.name + ".part")
     end = _EVER if unsettled else store.first_open(loop) or _EVER
@@ -97,7 +99,7 @@ def export_loop(
         with pq.ParquetWriter(part, pl.DataFrame(schema=SCHEMA).to_arrow().schema, compression="zstd") as file:
             for chunk in _chunks(store, loop, since, until):
                 settled = [row for row in chunk if row.decision.position < end]
-                file.write_table(_frame(settled, guards, most_states).to_arrow())
+                file.write_table(_frame(settled, config, most_states).to_arrow())
                 written, left = written + len(settled), left + len(chunk) - len(settled)
         part.replace(out)
     except OSError as error:
@@ -125,14 +127,14 @@ def _chunks(store: Store, loop: str, since: int, until: int) -> Iterator[list[Lo
         after = chunk[-1].decision.position
 
 
-def _frame(rows: list[Logged], guards: Sequence[GuardConfig], most_states: int) -> pl.DataFrame:
-    return pl.DataFrame([_row(row, guards, most_states) for row in rows], schema=SCHEMA)
+def _frame(rows: list[Logged], config: LoopConfig, most_states: int) -> pl.DataFrame:
+    return pl.DataFrame([_row(row, config, most_states) for row in rows], schema=SCHEMA)
 
 
-def _row(row: Logged, guards: Sequence[GuardConfig], most_states: int) -> dict[str, object]:
+def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]:
     d, outcome = row.decision, row.outcome
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
-    told = slot_marginals(d, guards, most_states)
+    told = slot_marginals(d, config.guards, most_states)
     return {
         "decision_id": d.decision_id,
         "at": d.at,
@@ -153,6 +155,7 @@ def _row(row: Logged, guards: Sequence[GuardConfig], most_states: int) -> dict[s
         "reward": outcome.value if outcome else None,
         "outcome": outcome.kind if outcome else None,
         "slot": outcome.slot if outcome else None,
+        "slot_rewards": rewards_by_slot(outcome, len(d.ranking), config.reward) if outcome else None,
         "component": d.component,
         "policy": d.policy,
         "model_version": d.model_version,

@@ -17,7 +17,7 @@ ROW = "row number"
 def first_breach(rows: Rows, *, broken: int) -> InvalidLog:
     """Return the error for the first row that breaks a rule; `broken` is how many do."""
     row, rule = _first_broken(rows)
-    origin = rows.origin[rule.column]
+    origin = rows.origin.get(rule.column, rule.column)
     number = row.get(ROW)
     where = "a row" if number is None else f"row {number + 1:,}"
     value = _as_logged(rows, origin, number, canonical=row[rule.column])

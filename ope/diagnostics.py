@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from ope.estimators.linearised import ratio
-from ope.sums import Sums
+from ope.sums import Sums, W
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def diagnose(sums: Sums) -> Diagnostics:
     return Diagnostics(
         ess=effective_rows(sums),
         max_weight=sums.max_weight,
-        mean_weight=float(sums.mean[0]),
+        mean_weight=sums.mean_of(W),
         mean_weight_z=mean_weight_z(sums),
         support_deficit=None if off is None else off / sums.n,
     )
@@ -36,15 +36,15 @@ def diagnose(sums: Sums) -> Diagnostics:
 
 def effective_rows(sums: Sums) -> float:
     """Return (Σw)²/Σw² (Kish 1965, section 8.2; Kong 1992), 0 where every weight is 0."""
-    mean, scatter = float(sums.mean[0]), float(sums.scatter[0, 0])
+    mean, scatter = sums.mean_of(W), sums.scatter_of(W, W)
     total = mean * sums.n
     return total * total / (scatter + total * mean) if total else 0.0
 
 
 def mean_weight_z(sums: Sums) -> float:
     """Return (w̄ − 1)/√(s²/n), 0 where the mean is exactly 1, NaN where the spread is unknown or 0."""
-    off = float(sums.mean[0]) - 1
+    off = sums.mean_of(W) - 1
     if off == 0:
         return 0.0
-    variance = float(sums.covariance(ddof=1)[0, 0])
+    variance = float(sums.covariance([W], ddof=1)[0, 0])
     return ratio(off, math.sqrt(max(variance, 0.0) / sums.n))

@@ -1,44 +1,31 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
-from ope.estimators.table import Estimator, allowed, chosen
+from ope.estimators.asked import Asked, Wanted, wanted
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
 from ope.formats.files import open_log
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, rows_from_columns
-from ope.intervals.table import Interval, checked_level, interval_method
+from ope.frames import Columns, Rows
+from ope.intervals.table import checked_level, interval_method
+from ope.kernel import checked_bandwidth
+from ope.log import Log, read_log
 from ope.policies import N_ACTIONS, Policy, parse_policy
-from ope.scoring import rows_under, seen_ids
-from ope.tally import Tally, tally
+from ope.replaying import replayed
+from ope.request import Request
+from ope.scoring import seen_ids
+from ope.tally import Plan, Tally, tally
 
 CANONICAL = Columns()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of a log; raises InvalidRequest when made of unknown names."""
-
-    columns: Columns
-    policies: tuple[Policy, ...]
-    estimators: tuple[Estimator, ...] | None
-    method: str
-    interval: Interval
-    level: float
-
-    @property
-    def predicted(self) -> bool:
-        """Whether any estimator that may run reads predicted rewards."""
-        return self.estimators is None or any(one.needs for one in self.estimators)
 
 
 def evaluate_files(
@@ -47,6 +34,8 @@ def evaluate_files(
     policies: Sequence[str] = (),
     columns: Columns = CANONICAL,
     estimators: Sequence[str] | None = None,
+    max_weight: float | None = None,
+    bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
 ) -> dict[str, Evaluation]:
@@ -55,42 +44,56 @@ def evaluate_files(
     Without `policies` the target is what the log's target-propensity column holds, and its key is
     "columns". Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
-    request = _request(policies, columns, estimators, interval, level)
-    numeric = [*(getattr(columns, name) for name in Columns.__slots__), N_ACTIONS]
+    request = _request(
+        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
+    )
+    numeric = [*columns.numeric, N_ACTIONS]
     return _evaluate([open_log(Path(path), numeric=numeric) for path in paths], request)
 
 
 def evaluate_frame(
-    frame: Any,  # noqa: ANN401 - whatever narwhals takes: pandas, polars, pyarrow, DuckDB, PySpark
+    frame: Any,  # noqa: ANN401 - whatever narwhals takes: pandas, polars, pyarrow, DuckDB, PySpark; or arrays by name
     *,
     policies: Sequence[str] = (),
     columns: Columns = CANONICAL,
     estimators: Sequence[str] | None = None,
+    max_weight: float | None = None,
+    bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
 ) -> dict[str, Evaluation]:
-    """Return the evaluation of each policy on a frame in memory or a lazy one; see evaluate_files."""
-    request = _request(policies, columns, estimators, interval, level)
-    log = nw.from_native(frame)
+    """Return the evaluation of each policy on a frame, or on a mapping of names to arrays; see evaluate_files."""
+    request = _request(
+        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
+    )
+    log = nw.from_native(pl.DataFrame(frame) if isinstance(frame, Mapping) else frame)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
 
 def _request(
     policies: Sequence[str],
     columns: Columns,
-    estimators: Sequence[str] | None,
+    asked: Wanted,
     interval: str,
     level: float,
+    *,
+    bandwidth: float | None,
 ) -> Request:
     if policies and columns.target_propensity != CANONICAL.target_propensity:
         raise InvalidRequest(
             f"--target-propensity {columns.target_propensity} and --policy {policies[0]} are two "
             "answers to one question; give one of them."
         )
+    if policies and columns.target_action is not None:
+        raise InvalidRequest(
+            f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
+            "give one of them."
+        )
     return Request(
         columns=columns,
         policies=tuple(parse_policy(spec) for spec in dict.fromkeys(policies)),
-        estimators=chosen(estimators),
+        wanted=asked,
+        bandwidth=checked_bandwidth(bandwidth, target_action=columns.target_action),
         method=interval,
         interval=interval_method(interval),
         level=checked_level(level),
@@ -100,69 +103,71 @@ def _request(
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
         raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
+    log = read_log(sources, request)
     if not request.policies:
-        return {OF_COLUMNS: _judge(sources, _column_rows(request), request)}
-    return {
-        policy.name: _judge(sources, _policy_rows(policy, request), request, policy=policy)
-        for policy in request.policies
-    }
+        return {OF_COLUMNS: _judge(log, request, policy=None)}
+    return {policy.name: _judge(log, request, policy=policy) for policy in request.policies}
 
 
-def _column_rows(request: Request) -> Callable[[Source], Rows]:
-    return lambda source: rows_from_columns(source, request.columns, predicted=request.predicted)
-
-
-def _policy_rows(policy: Policy, request: Request) -> Callable[[Source], Rows]:
-    return lambda source: rows_under(policy, source, request.columns, predicted=request.predicted)
-
-
-def _judge(
-    sources: Sequence[Source],
-    rows_of: Callable[[Source], Rows],
-    request: Request,
-    *,
-    policy: Policy | None = None,
-) -> Evaluation:
-    logs = [rows_of(source) for source in sources]
+def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
+    sources = log.sources
+    logs = [log.rows(source, request, policy) for source in sources]
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
-    estimators = allowed(request.estimators, columns, where=sources[0].name)
-    total = _total(logs)
+    asked = request.wanted.allowed(
+        columns,
+        where=sources[0].name,
+        slots=0 if log.found is None else log.found.slots,
+        loggers=list(log.loggers),
+        why_not=lambda missing: log.why_not(missing, policy),
+    )
+    total = _total(logs, Plan.of(block for one in asked for block in one.blocks))
     if policy is not None and total.known == 0:
         raise InvalidRequest(
             f"--policy {policy.name}: action {policy.action!r} never occurs in the log. "
             f"Its actions are {seen_ids(sources)}."
         )
-    estimators, notes = _predicted_only(estimators, total, asked=request.estimators is not None)
+    asked, left_out = _predicted_only(asked, total, given=request.wanted.given)
+    found = [_estimate(one, total, logs, request) for one in asked]
     return Evaluation(
         n=total.sums.n,
-        estimates=tuple(_estimate(estimator, total, request) for estimator in estimators),
+        estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=notes,
+        notes=(*left_out, *(note for _, note in found if note)),
     )
 
 
-def _total(logs: Sequence[Rows]) -> Tally:
-    tallies = [found for rows in logs if (found := tally(rows)) is not None]
+def _total(logs: Sequence[Rows], plan: Plan) -> Tally:
+    tallies = [found for rows in logs if (found := tally(rows, plan)) is not None]
     if not tallies:
         names = ", ".join(rows.source.name for rows in logs)
         raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.")
     return reduce(add, tallies)
 
 
-def _predicted_only(
-    estimators: tuple[Estimator, ...], total: Tally, *, asked: bool
-) -> tuple[tuple[Estimator, ...], tuple[str, ...]]:
-    left_out = [estimator.name for estimator in estimators if estimator.needs]
+def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:
+    left_out = [one.name for one in asked if one.estimator.form.needs]
     if not (total.unpredicted and left_out):
-        return estimators, ()
+        return asked, []
     why = f"{', '.join(left_out)}: predicted_rewards is null in {total.unpredicted:,} of {total.sums.n:,} rows"
-    if asked:
+    if given:
         raise InvalidRequest(f"{why}; they need it in each. Ask for --estimators ips,snips.")
-    return tuple(one for one in estimators if not one.needs), (f"left out {why}",)
+    return tuple(one for one in asked if not one.estimator.form.needs), [f"left out {why}"]
 
 
-def _estimate(estimator: Estimator, total: Tally, request: Request) -> Estimate:
-    found = estimator.of(total.sums)
-    stderr = found.stderr(total.sums)
-    bounds = request.interval(found.value, stderr, level=request.level)
-    return Estimate(estimator.name, found.value, stderr, bounds, request.level, request.method)
+def _estimate(asked: Asked, total: Tally, logs: Sequence[Rows], request: Request) -> tuple[Estimate, str | None]:
+    value, stderr, note = _fold(asked, total, logs) if not asked.members else _of_sums(asked, total)
+    bounds = request.interval(value, stderr, level=request.level)
+    return Estimate(asked.name, value, stderr, bounds, request.level, request.method), note
+
+
+def _of_sums(asked: Asked, total: Tally) -> tuple[float, float, str | None]:
+    member, note = asked.chosen(total.sums)
+    found = member.of(total.sums)
+    return found.value, found.stderr(total.sums), note
+
+
+def _fold(asked: Asked, total: Tally, logs: Sequence[Rows]) -> tuple[float, float, str]:
+    most = total.sums.max_weight if asked.most is None else asked.most
+    found = replayed(logs, most=most)
+    note = f"{asked.name}: kept {found.kept:,} of {found.seen:,} rows, for weights of at most {most:g}"
+    return found.value, found.stderr, note

@@ -8,8 +8,9 @@ target policy), `off_support` (the target's mass on actions that the logger coul
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import narwhals as nw
 
@@ -26,6 +27,15 @@ class Columns:
     target_propensity: str = "target_propensity"
     q_logged: str = "q_logged"
     q_target: str = "q_target"
+    target_action: str | None = None
+    logger: str | None = None
+    embedding: str | None = None
+
+    @property
+    def numeric(self) -> list[str]:
+        """The columns that hold numbers, where they are there."""
+        named = (self.reward, self.propensity, self.target_propensity, self.q_logged, self.q_target)
+        return [*named, *([] if self.target_action is None else [self.target_action, "action"])]
 
     def option(self, canonical: str) -> str:
         """Return the command line's name for a canonical column."""
@@ -51,8 +61,10 @@ class Rows:
         return self.frame.collect_schema().names()
 
 
-def rows_from_columns(source: Source, columns: Columns, *, predicted: bool) -> Rows:
-    """Return the canonical rows of a log that carries the target's propensities itself.
+def rows_from_columns(
+    source: Source, columns: Columns, *, predicted: bool, also: Mapping[str, nw.Expr] = MappingProxyType({})
+) -> Rows:
+    """Return the canonical rows of a log that carries the target's propensities itself, with the columns of `also`.
 
     Its predicted rewards are read too if `predicted` asks for them.
     Raises InvalidRequest for a column that is not there, InvalidLog for one that holds no numbers.
@@ -61,12 +73,14 @@ def rows_from_columns(source: Source, columns: Columns, *, predicted: bool) -> R
     for name in REQUIRED:
         require(source, origin[name], option=columns.option(name))
     if predicted:
-        origin |= _predictions(source, columns)
+        origin |= predictions(source, columns)
     chosen = [number(source, column).alias(name) for name, column in origin.items()]
-    return Rows(source=source, frame=source.frame.select(*chosen), origin=origin)
+    more = [expression.alias(name) for name, expression in also.items()]
+    return Rows(source=source, frame=source.frame.select(*chosen, *more), origin=origin)
 
 
-def _predictions(source: Source, columns: Columns) -> dict[str, str]:
+def predictions(source: Source, columns: Columns) -> dict[str, str]:
+    """Return which columns hold predicted rewards; raises InvalidRequest where a named one is not there."""
     wanted = {name: getattr(columns, name) for name in PREDICTED}
     for name, column in wanted.items():
         if column != name:  # named on purpose, so it must be there

@@ -9,6 +9,7 @@ import narwhals as nw
 
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
 ROUNDING = 1e-9
+OF_A_LOGGER = "propensity_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ def _probability(p: nw.Expr) -> nw.Expr:
 
 
 _PREDICTION = "Predict it for every row, or judge with --estimators ips,snips."
+DENSITY = Rule(
+    "density",
+    lambda f: (f > 0) & f.is_finite(),
+    "the logged action's density is above 0 and finite",
+    "Log the density that the action was drawn from, at that action.",
+)
 RULES: tuple[Rule, ...] = (
     Rule(
         "reward",
@@ -53,14 +60,34 @@ RULES: tuple[Rule, ...] = (
         "the target's propensity is between 0 and 1",
         "Recompute the target policy's probability of the logged action.",
     ),
+    Rule(
+        "balanced_propensity",
+        _positive_probability,
+        "some logger had to be able to play the logged action",
+        "Compute the propensities of each logger anew; the one that played it has one above 0.",
+    ),
+    Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
 )
+OF_NUMBERS = (
+    DENSITY,
+    Rule("logged_action", _finite, "an action is a finite number", "Log the number that was chosen."),
+    Rule("target_action", _finite, "an action is a finite number", "Compute what the target chooses in this row."),
+    *(rule for rule in RULES if rule.column not in {"propensity", "target_propensity"}),
+)
+"""The rules where actions are numbers: densities have no largest value."""
 
 
 def applying(columns: Sequence[str]) -> list[Rule]:
     """Return the rules of the columns that are there, in the order in which they are checked."""
-    return [rule for rule in RULES if rule.column in columns]
+    rules = OF_NUMBERS if DENSITY.column in columns else RULES
+    of_loggers = [
+        Rule(column, _probability, "a propensity is between 0 and 1", "Compute what this logger would have done.")
+        for column in columns
+        if column.startswith(OF_A_LOGGER)
+    ]  # before their mixture, which they spoil
+    return of_loggers + [rule for rule in rules if rule.column in columns]
 
 
 def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:

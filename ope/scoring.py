@@ -1,6 +1,7 @@
 """Brings a log's rows under canonical names for one target policy; sums nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import narwhals as nw
 import polars as pl
@@ -13,20 +14,27 @@ from ope.policies import DISTRIBUTION, N_ACTIONS, PREDICTED, Policy, at_logged_a
 SHOWN_IDS = 10
 
 
-def rows_under(policy: Policy, source: Source, columns: Columns, *, predicted: bool) -> Rows:
-    """Return the canonical rows of a log for a policy that only needs the log.
+def rows_under(
+    policy: Policy,
+    source: Source,
+    columns: Columns,
+    *,
+    predicted: bool,
+    also: Mapping[str, nw.Expr] = MappingProxyType({}),
+) -> Rows:
+    """Return the canonical rows of a log for a policy that only needs the log, with the columns of `also`.
 
     Raises InvalidRequest for a column that the policy needs and the log lacks, InvalidLog for one of
     the wrong type. Predictions are read where the log has them and `predicted` asks for them.
     """
-    source = _in_polars(source)
-    distribution = _has_distribution(source)
+    source = in_polars(source)
+    distribution = has_distribution(source)
     for column, option in _needed(policy, columns, distribution=distribution):
         require(source, column, option=option)
     scored = _scores(policy, source, distribution=distribution, predicted=predicted)
     logged = {name: number(source, getattr(columns, name)) for name in ("reward", "propensity")}
-    renamed = source.frame.with_columns(**logged).to_native()
-    frame = renamed.select("reward", "propensity", **scored)
+    renamed = source.frame.with_columns(**logged, **also).to_native()
+    frame = renamed.select("reward", "propensity", *also, **scored)
     return Rows(source=source, frame=nw.from_native(frame), origin=_origin(policy, columns))
 
 
@@ -34,7 +42,7 @@ def seen_ids(sources: Sequence[Source]) -> str:
     """Return the first ids that the logs' `action` columns hold, for an error to name."""
     ids: set[str] = set()
     for source in sources:
-        native = _in_polars(source).frame.to_native()
+        native = in_polars(source).frame.to_native()
         distinct = native.select(logged_action().unique()).collect(engine="streaming")
         ids |= set(distinct["action"].drop_nulls())
     more = f" and {len(ids) - SHOWN_IDS:,} more" if len(ids) > SHOWN_IDS else ""
@@ -74,7 +82,8 @@ def _predictions(policy: Policy) -> dict[str, pl.Expr]:
     }
 
 
-def _has_distribution(source: Source) -> bool:
+def has_distribution(source: Source) -> bool:
+    """Say whether the log has distributions; raises InvalidLog where they are not lists of {action, propensity}."""
     if DISTRIBUTION not in source.columns:
         return False
     kind = source.frame.collect_schema()[DISTRIBUTION]
@@ -88,7 +97,8 @@ def _has_distribution(source: Source) -> bool:
     )
 
 
-def _in_polars(source: Source) -> Source:
+def in_polars(source: Source) -> Source:
+    """Return the source as a polars lazy frame; raises InvalidRequest for an engine that keeps its rows elsewhere."""
     frame = source.frame
     if isinstance(frame, nw.DataFrame):
         frame = nw.from_native(frame.to_polars().lazy())

@@ -4,6 +4,7 @@ Row-wise expressions and plain sums only, so that polars (lazy, streaming), Duck
 PySpark run it unchanged.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any, TypeAlias
@@ -16,15 +17,38 @@ from ope.engine import only_row
 from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
+from ope.raw_weights import raw_weight
 from ope.rules import row_holds
-from ope.sums import TERMS, Sums
+from ope.sums import Array, Sums, W
+from ope.terms import Term
+from ope.weights import RAW
 
 Named: TypeAlias = dict[str, nw.Expr]
+Pair: TypeAlias = tuple[Term, Term]
 CARRIED = ("off_support", "q_missing", "known")
 
 # |mean of k rows − mean of n| <= √(n/k)·sd: centred on the first 1,000 rows, a sum of squares over a
 # million loses 3 digits at most, whatever the offset, and needs no pass of its own.
 HEAD = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one pass sums: the terms, and the pairs of them whose products are wanted."""
+
+    terms: tuple[Term, ...]
+    pairs: tuple[Pair, ...]
+
+    @staticmethod
+    def of(blocks: Iterable[Iterable[Term]]) -> "Plan":
+        """Return the plan for terms that are read together, block by block; the plain weight is always read."""
+        ordered = [tuple(block) for block in ((W,), *blocks)]
+        terms = tuple(dict.fromkeys(term for block in ordered for term in block))
+        place = {term: i for i, term in enumerate(terms)}
+        pairs = (
+            pair for block in ordered for pair in combinations_with_replacement(sorted(block, key=place.__getitem__), 2)
+        )
+        return Plan(terms, tuple(dict.fromkeys(pairs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +68,41 @@ class Tally:
         return Tally(self.sums + other.sums, self.unpredicted + other.unpredicted, known)
 
 
-def tally(rows: Rows) -> Tally | None:
+def tally(rows: Rows, plan: Plan) -> Tally | None:
     """Return the rows' tally, or None where there is no row; raises InvalidLog for a broken one."""
     with reading(rows.source.name):
         pivot = _of_head(rows.frame, {"c": nw.col("reward")}, nw.col("c").median())["c"]
-        terms = row_terms(rows.columns, pivot=pivot)
-        centres = _of_head(rows.frame, terms, nw.all().mean())
-        total = _totals(rows, terms, centres)
+        weighed, terms = _weighed(rows.frame, plan), row_terms(plan, pivot=pivot)
+        centres = _of_head(weighed, terms, nw.all().mean())
+        total = _totals(rows, weighed, plan, terms=terms, centres=centres)
     if total["n"] == 0:
         return None
     broken = total["n"] - (total["kept"] or 0)
     if broken:
         raise first_breach(rows, broken=broken)
-    return _tally(total, centres, pivot=pivot)
+    return _tally(total, plan, centres, pivot=pivot)
 
 
-def row_terms(columns: list[str], *, pivot: float) -> Named:
-    """Return the expression of each term that the columns allow, by the names in TERMS."""
-    w = nw.col("target_propensity") / nw.col("propensity")
-    terms = {"w": w, "y": w * (nw.col("reward") - pivot)}
-    if "q_target" in columns:
-        terms["d"] = nw.col("q_target") - pivot
-    if "q_target" in columns and "q_logged" in columns:
-        terms["z"] = w * (nw.col("reward") - nw.col("q_logged"))
-    return terms
+def row_terms(plan: Plan, *, pivot: float) -> Named:
+    """Return the expression of each term by its name, over a frame that has a column for each weight."""
+    return {term.name: term.of(nw.col(term.weight.name), pivot=pivot) for term in plan.terms}
+
+
+def _weighed(frame: Frame, plan: Plan) -> Frame:
+    # Weights are columns of their own before terms are made of them: eager engines compute each once.
+    weights = sorted({term.weight for term in plan.terms})
+    plain = frame.with_columns(**_raw([RAW]))
+    raw = _with(plain, _raw(sorted({weight.column for weight in weights} - {RAW})))
+    return _with(raw, {one.name: one.of(nw.col(one.column)) for one in weights if one.transform})
+
+
+def _raw(columns: Iterable[str]) -> Named:
+    found = {column: raw_weight(column) for column in columns}
+    return {column: expression for column, expression in found.items() if expression is not None}
+
+
+def _with(frame: Frame, columns: Named) -> Frame:
+    return frame.with_columns(**columns) if columns else frame
 
 
 def _of_head(frame: Frame, expressions: Named, summary: nw.Expr) -> dict[str, float]:
@@ -77,42 +112,48 @@ def _of_head(frame: Frame, expressions: Named, summary: nw.Expr) -> dict[str, fl
     return {name: float(at) if at is not None and np.isfinite(at) else 0.0 for name, at in head.items()}
 
 
-def _totals(rows: Rows, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
+def _totals(rows: Rows, weighed: Frame, plan: Plan, *, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
     carried = [name for name in CARRIED if name in rows.columns]
-    wide = rows.frame.select(
+    wide = weighed.select(
         *(expression.alias(name) for name, expression in terms.items()),
         *(nw.col(name) for name in carried),
         kept=row_holds(rows.columns).cast(nw.Int64()),
     )
     sums = [nw.col(name).sum() for name in (*terms, *carried, "kept")]
-    counted = [nw.len().alias("n"), nw.col("w").max().alias("max_weight")]
-    return only_row(wide.select(*counted, *sums, *_products(centres)))
+    counted = [nw.len().alias("n"), nw.col(W.name).max().alias("max_weight")]
+    return only_row(wide.select(*counted, *sums, *_products(plan, centres)))
 
 
-def _products(centres: dict[str, float]) -> list[nw.Expr]:
+def _products(plan: Plan, centres: dict[str, float]) -> list[nw.Expr]:
     centred = {name: nw.col(name) - centre for name, centre in centres.items()}
-    return [(centred[a] * centred[b]).sum().alias(f"{a}·{b}") for a, b in combinations_with_replacement(centres, 2)]
+    return [(centred[a.name] * centred[b.name]).sum().alias(_pair(a, b)) for a, b in plan.pairs]
 
 
 @np.errstate(all="ignore")  # an overflow is reported as null, where it is printed
-def _tally(total: dict[str, Any], centres: dict[str, float], *, pivot: float) -> Tally:
+def _tally(total: dict[str, Any], plan: Plan, centres: dict[str, float], *, pivot: float) -> Tally:
     n = total["n"]
-    unpredicted = int(total.get("q_missing") or 0)
     known = total.get("known")
-    mean = np.array([total.get(name) or 0.0 for name in TERMS]) / n
-    off_centre = mean - np.array([centres.get(name, 0.0) for name in TERMS])
-    products = np.array([[_product(total, a, b) for b in TERMS] for a in TERMS])
+    mean = np.array([total[term.name] or 0.0 for term in plan.terms]) / n
+    off_centre = mean - np.array([centres[term.name] for term in plan.terms])
     sums = Sums(
         n=n,
         pivot=pivot,
+        terms=plan.terms,
         mean=mean,
-        scatter=products - n * np.outer(off_centre, off_centre),
+        scatter=_centred(total, plan) - n * np.outer(off_centre, off_centre),
         max_weight=total["max_weight"],
         off_support=total.get("off_support"),
-        terms=frozenset(centres) - ({"d", "z"} if unpredicted else set()),
     )
-    return Tally(sums, unpredicted, None if known is None else int(known))
+    return Tally(sums, int(total.get("q_missing") or 0), None if known is None else int(known))
 
 
-def _product(total: dict[str, Any], a: str, b: str) -> float:
-    return float(total.get(f"{a}·{b}", total.get(f"{b}·{a}")) or 0.0)
+def _centred(total: dict[str, Any], plan: Plan) -> Array:
+    products = np.full((len(plan.terms), len(plan.terms)), np.nan)
+    place = {term: i for i, term in enumerate(plan.terms)}
+    for a, b in plan.pairs:
+        products[place[a], place[b]] = products[place[b], place[a]] = total[_pair(a, b)] or 0.0
+    return products
+
+
+def _pair(a: Term, b: Term) -> str:
+    return f"{a.name}·{b.name}"

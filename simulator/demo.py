@@ -32,6 +32,7 @@ COMMAND_LINE = "bandit.cli.main"
 # Every action keeps 1 %: a log can only judge what it tried, and with the default tenth of that a policy unlike the
 # served one would be judged by some twenty rows.
 EXPLORATION = {"cap": 0.2, "floor": 0.1}
+SHOWN = "ips,snips,dm,dr"
 INTERRUPTED = 130
 READING = (
     "ESS is how many rows an estimate is worth. dm repeats what the model predicted, and is as right as the model was; "
@@ -114,7 +115,7 @@ def _judge(run: Demo) -> None:
     fixed = f"fixed:{run.world.best_fixed()}"
     _command("export", LOOP, "--out", str(run.log), "--data", str(run.folder))
     policies = [word for policy in ("uniform", fixed, "logged") for word in ("--policy", policy)]
-    report = json.loads(_command("ope", "evaluate", str(run.log), *policies, "--format", "json"))
+    report = json.loads(_command("ope", "evaluate", str(run.log), *policies, "--estimators", SHOWN, "--format", "json"))
     run.console.print("\nWhat each policy earns per decision: the truth, and what the log alone says:")
     run.console.print(comparison(read_report(report, _truths(run, fixed))))
     run.console.print(READING)

@@ -41,8 +41,21 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     ] = "target_propensity",
     q_logged: Annotated[str, typer.Option(help="Column of the logged action's predicted reward.")] = "q_logged",
     q_target: Annotated[str, typer.Option(help="Column of the target's predicted reward.")] = "q_target",
+    logger: Annotated[str | None, typer.Option(help="Column that names the policy that logged a row.")] = None,
+    embedding: Annotated[
+        str | None, typer.Option(help="Column of the logged action's category, to weigh that; with --policy.")
+    ] = None,
+    target_action: Annotated[
+        str | None, typer.Option(help="Column of the target's action where actions are numbers; with --bandwidth.")
+    ] = None,
+    bandwidth: Annotated[
+        float | None, typer.Option(help="How far from the target's action a logged one counts, in its unit.")
+    ] = None,
     estimators: Annotated[
-        str | None, typer.Option(help="Comma list of ips, snips, dm, dr. Default: all possible.")
+        str | None, typer.Option(help="Comma list of NAME, NAME:λ or NAME:slope, or all. Default: the usual ones.")
+    ] = None,
+    max_weight: Annotated[
+        float | None, typer.Option(help="Largest weight of clipped_ips, dros, …; default: chosen from the log.")
     ] = None,
     interval: Annotated[str, typer.Option(help="Interval method: normal.")] = "normal",
     level: Annotated[float, typer.Option(help="Confidence level of the interval.")] = 0.95,
@@ -53,8 +66,12 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         report = evaluate_files(
             files,
             policies=policy or (),
-            columns=Columns(reward, propensity, target_propensity, q_logged, q_target),
+            columns=Columns(
+                reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
+            ),
             estimators=_names(estimators),
+            max_weight=max_weight,
+            bandwidth=bandwidth,
             interval=interval,
             level=level,
         )

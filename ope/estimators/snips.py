@@ -2,14 +2,21 @@
 
 from ope.estimators.linearised import Linearised, ratio
 from ope.sums import Sums
+from ope.terms import Term, w_of, y_of
+from ope.weights import Weight
 
 
-def snips(sums: Sums) -> Linearised:
-    """Return v = Σ w r / Σ w (Swaminathan and Joachims 2015, section 4), NaN where every w is 0.
+def terms(weight: Weight) -> tuple[Term, ...]:
+    """Return what it reads."""
+    return w_of(weight), y_of(weight)
 
-    Its standard error is the delta method's, √(Σ w² (r − v)²) / Σ w.
+
+def snips(sums: Sums, weight: Weight) -> Linearised:
+    """Return v = Σ ŵ r / Σ ŵ (Swaminathan and Joachims 2015, section 4), NaN where every ŵ is 0.
+
+    Its standard error is the delta method's, √(Σ ŵ² (r − v)²) / Σ ŵ.
     """
-    w, y, _, _ = sums.mean.tolist()
-    above_pivot = ratio(y, w)
-    gradient = (ratio(-above_pivot, w), ratio(1.0, w), 0.0, 0.0)
-    return Linearised(sums.pivot + above_pivot, gradient, ddof=0)
+    w, y = terms(weight)
+    mean = sums.mean_of(w)
+    above_pivot = ratio(sums.mean_of(y), mean)
+    return Linearised(sums.pivot + above_pivot, {w: ratio(-above_pivot, mean), y: ratio(1.0, mean)}, ddof=0)

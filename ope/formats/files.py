@@ -14,6 +14,13 @@ DISTRIBUTION = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}
 NESTED: dict[str, pl.DataType] = {
     "distribution": DISTRIBUTION,
     "predicted_rewards": pl.List(pl.Float64()),
+    "pscore_cascade": pl.List(pl.Float64()),
+    "pscore_item_position": pl.List(pl.Float64()),
+    "target_pscore_cascade": pl.List(pl.Float64()),
+    "target_pscore_item_position": pl.List(pl.Float64()),
+    "slot_rewards": pl.List(pl.Float64()),
+    "q_slot_logged": pl.List(pl.Float64()),
+    "q_slot_target": pl.List(pl.Float64()),
 }
 INFER_ROWS = 10_000
 

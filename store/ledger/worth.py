@@ -47,6 +47,23 @@ def credits_of(outcome: Outcome, slots: int, rules: RewardRules) -> list[float |
     return learned
 
 
+def rewards_by_slot(outcome: Outcome, slots: int, rules: RewardRules) -> list[float] | None:
+    """Return what each of a ranking's slots earned, which adds up to what the whole did; None where that is not known.
+
+    A slot without a reward earned 0. Not known is what was reported for the whole of several slots, or what a default
+    other than 0 is made of.
+    """
+    by_slot = _by_slot(outcome.earned, rules)
+    if not by_slot:
+        known = slots == 1 or (outcome.value == 0 and outcome.kind == "expired")
+        return [outcome.value] * slots if known else None
+    if slots > 1 and None in by_slot:
+        return None
+    earned = [by_slot.get(slot, 0.0) + (by_slot.get(None, 0.0) if slot == 0 else 0.0) for slot in range(slots)]
+    # A formula that changed since gives other rewards now than those that the outcome's value is the sum of.
+    return earned if math.isclose(_total(earned), outcome.value, rel_tol=1e-9) else None
+
+
 def _by_slot(cells: Sequence[Cell], rules: RewardRules) -> dict[int | None, float]:
     if rules.components is None:
         return {cell.slot: cell.value for cell in cells}

@@ -222,7 +222,15 @@ def test_paths_that_are_no_logs(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"estimators": ["ips", "magic"]}, "unknown estimator 'magic'; the estimators are ips, snips, dm, dr"),
+        ({"estimators": ["ips", "magic"]}, "unknown estimator 'magic'; the estimators are ips, snips, dm, dr, sndr, "),
+        ({"estimators": ["ips:3"]}, "ips:3: ips has no parameter; ask for ips"),
+        ({"estimators": ["clipped_ips:ten"]}, "'ten' is neither a number nor slope nor mse; try clipped_ips:slope"),
+        ({"estimators": ["clipped_ips:0"]}, "clipped weights with 0: their parameter is a number above 0"),
+        ({"estimators": ["switch_dr:nan"]}, "switch weights with nan: their parameter is a number above 0"),
+        ({"estimators": ["dros:inf"]}, "os weights with inf: their parameter is a number above 0"),
+        ({"estimators": ["sg_ips:1"]}, "sg weights with 1: their parameter is from 0 to below 1"),
+        ({"max_weight": 1}, "--max-weight is 1; weights are bounded by a number above 1. Try 10"),
+        ({"max_weight": NAN}, "--max-weight is nan"),
         ({"interval": "bootstrap"}, "unknown interval 'bootstrap'; the methods are normal"),
         ({"level": 1.0}, "level is 1.0; it lies between 0 and 1"),
         ({"level": NAN}, "level is nan"),
@@ -238,6 +246,12 @@ def test_wrong_questions(options, says):
 def test_estimator_without_its_columns():
     """An estimator asked for by name needs its columns; by default it is simply not run."""
     frame = pl.DataFrame([GOOD]).drop("q_logged")
-    assert [one.estimator for one in evaluate_frame(frame)["columns"].estimates] == ["ips", "snips", "dm"]
+    assert [one.estimator for one in evaluate_frame(frame)["columns"].estimates] == [
+        "ips",
+        "snips",
+        "dm",
+        "beta_ips",
+        "clipped_ips",
+    ]
     with pytest.raises(InvalidRequest, match="estimator dr needs q_logged, which the log does not have"):
         evaluate_frame(frame, estimators=["dr"])

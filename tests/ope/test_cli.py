@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from bandit.cli.ope import app
 from bandit.cli.ope import evaluate as command
+from ope.estimators.table import ESTIMATORS
 
 LOG = pl.DataFrame(
     {
@@ -36,11 +37,14 @@ def run(*arguments):
 def test_exact_json_of_one_target(log):
     """One target prints n, estimates and diagnostics, with these keys in this order, and no more."""
     result = run(log, "--format", "json")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "columns: clipped_ips: slope chose the plain weights of 13 candidates\n",
+    )
     report = json.loads(result.stdout)
     assert list(report) == ["n", "estimates", "diagnostics"]
     assert list(report["diagnostics"]) == ["ess", "max_weight", "mean_weight", "mean_weight_z", "support_deficit"]
-    assert [one["estimator"] for one in report["estimates"]] == ["ips", "snips"]
+    assert [one["estimator"] for one in report["estimates"]] == ["ips", "snips", "beta_ips", "clipped_ips"]
     for one in report["estimates"]:
         assert list(one) == ["estimator", "value", "stderr", "interval", "level", "method"]
         assert (one["level"], one["method"], len(one["interval"])) == (0.95, "normal", 2)
@@ -100,10 +104,13 @@ def test_notes_go_to_stderr_beside_json(log):
         predicted_rewards=pl.Series([[0.5, 0.5], None, None, None]),
     )
     export.write_parquet(log)
-    result = run(log, "--policy", "uniform", "--format", "json")
+    some = ["--policy", "uniform", "--max-weight", "2"]
+    result = run(log, *some, "--format", "json")
     assert json.loads(result.stdout)["n"] == 4
-    assert result.stderr == "uniform: left out dm, dr: predicted_rewards is null in 3 of 4 rows\n"
-    assert "left out dm, dr" in run(log, "--policy", "uniform").stdout
+    assert (
+        result.stderr == "uniform: left out dm, dr, sndr, switch_dr, dros: predicted_rewards is null in 3 of 4 rows\n"
+    )
+    assert "left out dm, dr" in run(log, *some).stdout
 
 
 def test_invalid_rows_exit_1(log):
@@ -124,6 +131,8 @@ def test_invalid_rows_exit_1(log):
         ["--estimators", "magic"],
         ["--estimators", "dr"],
         ["--estimators", ""],
+        ["--estimators", "clipped_ips:no"],
+        ["--max-weight", "0"],
         ["--interval", "bootstrap"],
         ["--level", "2"],
         ["--reward", "clicks"],
@@ -144,6 +153,14 @@ def test_wrong_usage_exits_2(log, arguments):
 def test_no_file_exits_2():
     """A log must be named."""
     assert run().exit_code == 2
+
+
+def test_every_estimator_is_documented(request):
+    """Each estimator stands in the reference page; those that are shown by default, and no others, are marked."""
+    page = (request.config.rootpath / "docs/reference/ope.md").read_text()
+    for name, estimator in ESTIMATORS.items():
+        assert f"`{name}`" in page
+        assert (f"`{name}` ●" in page) == estimator.by_default, name
 
 
 def test_every_option_is_documented(request):

@@ -53,7 +53,9 @@ def test_exports_agree(tmp_path, name):
     """A nested export is scored alike from Parquet and NDJSON."""
     WRITERS[name](EXPORT, tmp_path / name)
     found = report_as_json(evaluate_files([tmp_path / name], policies=["uniform"]))
-    assert [one["estimator"] for one in found["estimates"]] == ["ips", "snips", "dm", "dr"]
+    assert [one["estimator"] for one in found["estimates"]] == [
+        *["ips", "snips", "dm", "dr", "sndr", "beta_ips", "clipped_ips", "switch_dr", "dros"]
+    ]
     assert found["diagnostics"]["support_deficit"] == 0.5
     assert found["estimates"][2]["value"] == pytest.approx(0.625)
 
@@ -69,7 +71,7 @@ def test_what_export_writes_is_what_evaluate_reads(tmp_path, predicted):
     report = evaluate_files([path], policies=["uniform", "logged", "fixed:a", "fixed:b"])
     values = {name: one.estimates[0].value for name, one in report.items()}
     assert values == {"uniform": 1.0, "logged": 1.0, "fixed:a": 2.0, "fixed:b": 0.0}
-    assert {len(one.estimates) for one in report.values()} == {4 if predicted else 2}
+    assert {len(one.estimates) for one in report.values()} == {9 if predicted else 4}
     assert {one.diagnostics.support_deficit for one in report.values()} == {0.0}
 
 
@@ -98,7 +100,7 @@ def test_files_with_fewer_columns_allow_fewer_estimators(tmp_path):
     LOG[:150].write_parquet(tmp_path / "a.parquet")
     LOG[150:].drop("q_logged", "q_target").write_parquet(tmp_path / "b.parquet")
     report = evaluate_files([tmp_path / "a.parquet", tmp_path / "b.parquet"])
-    assert [one.estimator for one in report["columns"].estimates] == ["ips", "snips"]
+    assert [one.estimator for one in report["columns"].estimates] == ["ips", "snips", "beta_ips", "clipped_ips"]
 
 
 def test_whole_numbers_before_fractions(tmp_path):

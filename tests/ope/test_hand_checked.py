@@ -54,6 +54,35 @@ def test_dr():
     assert found.stderr == pytest.approx(math.sqrt(spread / 3 / 4), rel=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("clipped_ips:1.5", (1.5 + 1.5) / 4),
+        ("clipped_snips:1.5", 3 / 4),  # weights 1.5, 1, 1.5, 0
+        ("switch_ips:1.5", 0.0),  # weights 0, 1, 0, 0, and the second row earned nothing
+        ("os_ips:4", (1 + 1) / 4),  # 4·2/(4 + 4) = 1
+        ("sg_ips:0.5", (4 / 3 + 4 / 3) / 4),  # 2/(1 − ½ + ½·2) = 4/3
+        ("clipped_dr:1.5", (0.5 + 0.75 + 0.25 - 0.5 + 0.75 + 0.5) / 4),
+        ("switch_dr:1.5", (0.5 + 0.25 - 0.5 + 0.75 + 0.5) / 4),
+        ("dros:4", (0.5 + 0.5 + 0.25 - 0.8 * 0.5 + 0.75 + 0.5) / 4),
+        ("sg_dr:0.5", (0.5 + 4 / 3 * 0.5 + 0.25 - 0.5 + 0.75 + 0.5) / 4),
+        ("sndr", 0.5 + (1 - 0.5 + 0) / 5),
+        # w = 2, 1, 2, 0 and w r = 2, 0, 2, 0: Cov/Var = 3/2.75, and 1 − 3/2.75·(1.25 − 1)
+        ("beta_ips", 1 - 3 / 2.75 / 4),
+    ],
+)
+def test_weights_and_forms(name, value):
+    """Each transform, and each form, worked out on paper: residuals are 0.5, −0.5, 0, 0."""
+    assert estimates(FOUR_ROWS, estimators=[name])[name].value == pytest.approx(value, rel=1e-14)
+
+
+def test_max_weight_bounds_all_transforms_alike():
+    """A largest weight of 4 is λ = 4 for clipping and switching, 16 for shrinkage, 1/4 for sub-Gaussian weights."""
+    bounded = estimates(FOUR_ROWS, estimators=["clipped_ips", "switch_dr", "dros", "sg_dr"], max_weight=4)
+    named = estimates(FOUR_ROWS, estimators=["clipped_ips:4", "switch_dr:4", "dros:16", "sg_dr:0.25"])
+    assert [one.value for one in bounded.values()] == [one.value for one in named.values()]
+
+
 def test_normal_interval():
     """A 95% interval reaches 1.959964 standard errors to each side, a 68.27% one reaches one."""
     wide, narrow = estimates(FOUR_ROWS)["ips"], estimates(FOUR_ROWS, level=0.682689492137086)["ips"]
@@ -73,9 +102,9 @@ def test_diagnostics():
 
 def test_one_row_has_a_value_but_no_spread():
     """With n = 1 every standard error and bound is null, and nothing warns."""
-    report = report_as_json(evaluate_frame(FOUR_ROWS.head(1)))
+    report = report_as_json(evaluate_frame(FOUR_ROWS.head(1), estimators=["ips", "snips", "dm", "dr", "sndr"]))
     assert report["n"] == 1
-    assert [one["value"] for one in report["estimates"]] == [2.0, 1.0, 0.5, 1.5]
+    assert [one["value"] for one in report["estimates"]] == [2.0, 1.0, 0.5, 1.5, 1.0]
     assert all(one["stderr"] is None and one["interval"] == [None, None] for one in report["estimates"])
     assert report["diagnostics"]["mean_weight_z"] is None
 

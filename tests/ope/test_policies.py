@@ -128,14 +128,14 @@ def test_no_predictions(predicted):
     """A policy that predicts nothing leaves IPS and SNIPS, and says what was left out."""
     frame = EXPORT.with_columns(predicted_rewards=pl.Series(predicted, dtype=pl.List(pl.Float64)))
     evaluation, values = judged("uniform", frame)
-    assert list(values) == ["ips", "snips"]
-    assert evaluation.notes == ("left out dm, dr: predicted_rewards is null in 3 of 3 rows",)
+    assert list(values) == ["ips", "snips", "beta_ips", "clipped_ips"]
+    assert evaluation.notes[0] == "left out dm, dr, sndr, switch_dr, dros: predicted_rewards is null in 3 of 3 rows"
 
 
 def test_some_predictions_missing():
     """DM and DR asked for by name need a prediction in each row."""
     frame = EXPORT.with_columns(predicted_rewards=pl.Series([[0.5, 0.25], None, [1.0, 0.0]]))
-    assert list(judged("uniform", frame)[1]) == ["ips", "snips"]
+    assert list(judged("uniform", frame)[1]) == ["ips", "snips", "beta_ips", "clipped_ips"]
     with pytest.raises(InvalidRequest, match=r"dr: predicted_rewards is null in 1 of 3 rows; they need it"):
         judged("uniform", frame, estimators=["ips", "dr"])
 

@@ -4,6 +4,7 @@ import functools
 import math
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given
 from support import decision
@@ -12,7 +13,7 @@ from store.errors import Conflict, InvalidInput
 from store.ledger.formula import read_formula
 from store.ledger.join import activate, expire, record_decision, record_reward
 from store.ledger.rules import Component, Components, RewardRules
-from store.ledger.worth import credits_of, tally, worth
+from store.ledger.worth import credits_of, rewards_by_slot, tally, worth
 from store.ports import Store, write
 from store.records import LARGEST, SECOND, Cell, Outcome, Reward
 
@@ -235,6 +236,35 @@ def test_formulas_by_hand() -> None:
     """Signs, precedence, min and max."""
     read = read_formula("-a + 2 * (b - 1) / 4 + max(a, b, 0.5) - min(a, b)", frozenset("ab"))
     assert read({"a": 1.0, "b": 3.0}) == -1 + 1 + 3 - 1
+
+
+@pytest.mark.parametrize(
+    ("cells", "value", "slots", "kind", "earned"),
+    [
+        ([(0, 1.0), (2, 2.0)], 3.0, 3, "rewarded", [1.0, 0.0, 2.0]),
+        ([(None, 1.0)], 1.0, 1, "rewarded", [1.0]),
+        ([(None, 1.0), (0, 2.0)], 3.0, 1, "rewarded", [3.0]),
+        ([(None, 1.0), (0, 2.0)], 3.0, 2, "rewarded", None),  # whose was the 1?
+        ([], 4.0, 1, "rewarded", [4.0]),
+        ([], 4.0, 2, "rewarded", None),  # one reward for the whole
+        ([], 0.0, 2, "rewarded", None),
+        ([], 0.0, 2, "expired", [0.0, 0.0]),
+        ([], -1.0, 2, "expired", None),  # a default for the whole
+        ([(0, 1.0)], 2.0, 2, "rewarded", None),  # not what the outcome says: the rules were others then
+    ],
+)
+def test_what_each_slot_earned(cells: list, value: float, slots: int, kind: str, earned: list | None) -> None:
+    """Slots' rewards add up to the ranking's, or are not known."""
+    outcome = msgspec.structs.replace(settled(*(Cell(slot, None, v) for slot, v in cells), value=value), kind=kind)
+    assert rewards_by_slot(outcome, slots, rules()) == earned
+
+
+def test_what_each_slot_earned_in_components() -> None:
+    """With components each slot's reward is what the formula makes of its own."""
+    cells = (Cell(0, "click", 1.0), Cell(1, "click", 1.0), Cell(1, "purchase", 2.0))
+    under = rules(components=shop())
+    assert rewards_by_slot(settled(*cells, value=22.0), 3, under) == [1.0, 21.0, 0.0]
+    assert rewards_by_slot(settled(*cells, value=3.0), 3, under) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Rankings: the weights of whole slates, prefixes and slots, brought into columns; sums nothing."""
