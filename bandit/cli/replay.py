@@ -175,7 +175,9 @@ def _print_lines(found: "list[Listed]") -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table("line", "why", "from", "serves", "checkpoint", "passes over", "tainted from", box=box.SIMPLE)
+    table = Table("line", "why", "from", "serves", "stored", "passes over", "tainted from", box=box.SIMPLE)
+    for column in table.columns:
+        column.overflow = "fold"  # a name is of no use without its end
     for each in found:
         rule = [f"{span.after + 1}-{span.through}" for span in each.passes_over.spans]
         rule += [f"{key}={name}" for key, name in each.passes_over.without]
