@@ -26,7 +26,7 @@ from bandit.policies.rules import RULES
 from bandit.ranking.beliefs import READERS
 from bandit.ranking.why_not import WhyNot
 from bandit.service.changes import EFFECTS, Effect
-from bandit.service.views import StatusView
+from bandit.service.status_views import StatusView
 from bandit.settings import LoopConfig
 from simulator.server import free_port
 from store.log.group_commit import GroupCommit

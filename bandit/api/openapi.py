@@ -14,7 +14,7 @@ from starlette.responses import Response
 from bandit.api import routes
 from bandit.api.problems import Problem
 from bandit.decide import DecisionRequest
-from bandit.service import views
+from bandit.service import status_views, views
 from bandit.settings import LoopConfig
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -86,7 +86,7 @@ OPERATIONS = (
         "GET",
         f"{_LOOP}/status",
         routes.get_status,
-        {200: views.StatusView},
+        {200: status_views.StatusView},
         query={"learned_through": _POSITION, "timeout_s": _SECONDS},
         problems=(404, 422),
     ),

@@ -7,7 +7,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from bandit.service.views import AuditView, audit_view
+from bandit.service.status_views import AuditView, audit_view
 from store.drift.propensity_audit import PropensityAudit
 from store.errors import HoneyguideError, InvalidInput
 from store.log.group_commit import GroupCommit

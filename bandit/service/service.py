@@ -13,7 +13,7 @@ import msgspec
 from bandit.decide import DecisionRequest, decide
 from bandit.learn.lines import line_for
 from bandit.learn.reach import goes_on_from
-from bandit.service import views
+from bandit.service import status_views, views
 from bandit.service.auditing import Auditor
 from bandit.service.changes import changes_between
 from bandit.service.runtime import LoopRuntime
@@ -226,18 +226,18 @@ class Service:
         verification = await verification_of(self._store, decision) if verify else None
         return views.decision_view(decision, rewards, outcomes, activated, verification)
 
-    async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> views.StatusView:
+    async def status(self, name: str, learned_through: int = 0, timeout_s: float = 0) -> status_views.StatusView:
         """Say whether the loop is learning, at the latest after `timeout_s` once `learned_through` is reached."""
         runtime = self._find(name)
         if learned_through and not runtime.reached(learned_through):
             await runtime.wait_learned(learned_through, timeout_s)
         counts = self._store.counts(name)
-        return views.StatusView(
+        return status_views.StatusView(
             loop=name,
             decisions=counts.decisions,
             activated=counts.activated,
             rewards=counts.rewards,
-            reward_counts=views.reward_counts(counts),
+            reward_counts=status_views.reward_counts(counts),
             outcomes={kind: getattr(counts, kind) for kind in get_args(OutcomeKind)},
             log_start=self._store.log_start(name),
             log_position=self._store.log_position(name),
@@ -247,9 +247,9 @@ class Service:
             checkpoint=runtime.checkpoint,
             learning_error=runtime.learning_error,
             fallbacks=counts.fallbacks,
-            learning=views.learning_view(runtime.config, runtime.next_at, runtime.waiting),
-            relearning=views.relearning_view(runtime.learner, runtime.behind),
-            exploration=views.exploration_view(
+            learning=status_views.learning_view(runtime.config, runtime.next_at, runtime.waiting),
+            relearning=status_views.relearning_view(runtime.learner, runtime.behind),
+            exploration=status_views.exploration_view(
                 runtime.config.exploration, counts, runtime.history, runtime.learner.settled, self._clock()
             ),
             audit=self._auditor.view(name),

@@ -14,7 +14,7 @@ from bandit import decide as decide_module
 from bandit.decide import DecisionRequest
 from bandit.service import auditing
 from bandit.service.service import Service
-from bandit.service.views import AuditView
+from bandit.service.status_views import AuditView
 from bandit.settings import LoopConfig
 from store.drift.propensity_audit import PropensityAudit
 from store.errors import NotStored

@@ -10,7 +10,8 @@ from support import calm, seeded_service
 
 from bandit.decide import DecisionRequest
 from bandit.service.service import Service
-from bandit.service.views import ExplorationView, RewardRequest
+from bandit.service.status_views import ExplorationView
+from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig
 from store.errors import Conflict
 from store.log import rows

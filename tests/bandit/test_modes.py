@@ -15,7 +15,8 @@ from bandit.learn.checkpoints import open_line
 from bandit.pace import BatchConfig, Waiting, next_cut
 from bandit.service.service import Service
 from bandit.service.serving import Serving
-from bandit.service.views import RewardRequest, StatusView, instant
+from bandit.service.status_views import StatusView
+from bandit.service.views import RewardRequest, instant
 from bandit.settings import LoopConfig, read_config
 from store.errors import InvalidInput, NotStored
 from store.log.memory import MemoryStore

@@ -19,7 +19,8 @@ from bandit.learn.replay import replay
 from bandit.policies.base import Entry
 from bandit.service.service import Service
 from bandit.service.serving import Serving
-from bandit.service.views import RewardRequest, StatusView, relearning_view
+from bandit.service.status_views import StatusView, relearning_view
+from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig, read_config
 from store.errors import InvalidInput, NotStored
 from store.log.archive.prune import Limit, prune
