@@ -1,5 +1,6 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
@@ -16,7 +17,8 @@ from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
 from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.frames import Columns, Rows
-from ope.intervals.table import checked_level, interval_method
+from ope.intervals.sequence import Range, sequence
+from ope.intervals.table import SEQUENCE, checked_level, interval_method
 from ope.kernel import checked_bandwidth
 from ope.log import Log, read_log
 from ope.policies import N_ACTIONS, Policy, parse_policy
@@ -26,9 +28,11 @@ from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
 
 CANONICAL = Columns()
+BOUNDED = "ips"
+"""What a confidence sequence is of."""
 
 
-def evaluate_files(
+def evaluate_files(  # noqa: PLR0913 - what can be asked
     paths: Sequence[Path | str],
     *,
     policies: Sequence[str] = (),
@@ -38,20 +42,20 @@ def evaluate_files(
     bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
+    reward_range: tuple[float, float] | None = None,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on the files as one log, in the order asked.
 
     Without `policies` the target is what the log's target-propensity column holds, and its key is
     "columns". Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
-    request = _request(
-        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
-    )
+    asked = wanted(estimators, max_weight=max_weight)
+    request = _request(policies, columns, asked, interval, level, bandwidth=bandwidth, reward_range=reward_range)
     numeric = [*columns.numeric, N_ACTIONS]
     return _evaluate([open_log(Path(path), numeric=numeric) for path in paths], request)
 
 
-def evaluate_frame(
+def evaluate_frame(  # noqa: PLR0913 - what can be asked
     frame: Any,  # noqa: ANN401 - whatever narwhals takes: pandas, polars, pyarrow, DuckDB, PySpark; or arrays by name
     *,
     policies: Sequence[str] = (),
@@ -61,11 +65,11 @@ def evaluate_frame(
     bandwidth: float | None = None,
     interval: str = "normal",
     level: float = 0.95,
+    reward_range: tuple[float, float] | None = None,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on a frame, or on a mapping of names to arrays; see evaluate_files."""
-    request = _request(
-        policies, columns, wanted(estimators, max_weight=max_weight), interval, level, bandwidth=bandwidth
-    )
+    asked = wanted(estimators, max_weight=max_weight)
+    request = _request(policies, columns, asked, interval, level, bandwidth=bandwidth, reward_range=reward_range)
     log = nw.from_native(pl.DataFrame(frame) if isinstance(frame, Mapping) else frame)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
@@ -78,6 +82,7 @@ def _request(
     level: float,
     *,
     bandwidth: float | None,
+    reward_range: tuple[float, float] | None,
 ) -> Request:
     if policies and columns.target_propensity != CANONICAL.target_propensity:
         raise InvalidRequest(
@@ -89,6 +94,10 @@ def _request(
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
         )
+    if interval == SEQUENCE and reward_range is None:
+        raise InvalidRequest(
+            f"--interval {interval} needs --reward-range LO,HI: the rewards that can be, not those that were seen."
+        )
     return Request(
         columns=columns,
         policies=tuple(parse_policy(spec) for spec in dict.fromkeys(policies)),
@@ -97,6 +106,7 @@ def _request(
         method=interval,
         interval=interval_method(interval),
         level=checked_level(level),
+        within=None if reward_range is None else Range(*reward_range),
     )
 
 
@@ -132,8 +142,15 @@ def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*left_out, *(note for _, note in found if note)),
+        notes=(*left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
     )
+
+
+def _unbounded(asked: tuple[Asked, ...], request: Request) -> list[str]:
+    names = [one.name for one in asked if one.name != BOUNDED]
+    if request.interval is not None or not names:
+        return []
+    return [f"{request.method} bounds {BOUNDED}; without an interval: {', '.join(names)}"]
 
 
 def _total(logs: Sequence[Rows], plan: Plan) -> Tally:
@@ -156,8 +173,16 @@ def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> t
 
 def _estimate(asked: Asked, total: Tally, logs: Sequence[Rows], request: Request) -> tuple[Estimate, str | None]:
     value, stderr, note = _fold(asked, total, logs) if not asked.members else _of_sums(asked, total)
-    bounds = request.interval(value, stderr, level=request.level)
+    bounds = _bounds(asked, value, stderr, logs, request)
     return Estimate(asked.name, value, stderr, bounds, request.level, request.method), note
+
+
+def _bounds(asked: Asked, value: float, stderr: float, logs: Sequence[Rows], request: Request) -> tuple[float, float]:
+    if request.interval is not None:
+        return request.interval(value, stderr, level=request.level)
+    if asked.name != BOUNDED or request.within is None:
+        return math.nan, math.nan
+    return sequence(logs, request.within).at(request.level)
 
 
 def _of_sums(asked: Asked, total: Tally) -> tuple[float, float, str | None]:

@@ -57,8 +57,13 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     max_weight: Annotated[
         float | None, typer.Option(help="Largest weight of clipped_ips, dros, …; default: chosen from the log.")
     ] = None,
-    interval: Annotated[str, typer.Option(help="Interval method: normal.")] = "normal",
+    interval: Annotated[
+        str, typer.Option(help="Interval method: normal, or eb_mixture, valid at every look.")
+    ] = "normal",
     level: Annotated[float, typer.Option(help="Confidence level of the interval.")] = 0.95,
+    reward_range: Annotated[
+        str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
@@ -74,8 +79,17 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             bandwidth=bandwidth,
             interval=interval,
             level=level,
+            reward_range=None if reward_range is None else _range(reward_range),
         )
     _print(report, output)
+
+
+def _range(said: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, said.split(","))
+    except ValueError:
+        raise InvalidRequest(f"--reward-range is {said!r}; it is two numbers, such as 0,1.") from None
+    return low, high
 
 
 def _names(comma_list: str | None) -> list[str] | None:

@@ -97,7 +97,7 @@ def _first_likely(m: Floats, s: Floats, low: float, high: float) -> float:
 
 @compiled
 def _panel_width(m: Floats, s: Floats, low: float, high: float) -> float:
-    """Halve the rest until it is narrow against every deviation that reaches into it."""
+    """Take of the rest what is narrow against every deviation that reaches into it, by halves at most."""
     width = high - low
     while True:
         smallest = np.inf
@@ -106,7 +106,7 @@ def _panel_width(m: Floats, s: Floats, low: float, high: float) -> float:
                 smallest = min(smallest, s[k])
         if width <= _PANEL * smallest or low + width / 2 <= low:
             return width
-        width /= 2
+        width = max(width / 2, _PANEL * smallest)
 
 
 @compiled

@@ -5,6 +5,9 @@ from typing import Protocol
 from ope.errors import InvalidRequest
 from ope.intervals.normal import normal
 
+SEQUENCE = "eb_mixture"
+"""The one that is a fold over the rows, and bounds `ips`."""
+
 
 class Interval(Protocol):
     """Bounds around a value from its standard error, both in reward units."""
@@ -17,10 +20,12 @@ class Interval(Protocol):
 INTERVALS: dict[str, Interval] = {"normal": normal}
 
 
-def interval_method(name: str) -> Interval:
-    """Return the method of that name; raises InvalidRequest for an unknown one."""
+def interval_method(name: str) -> Interval | None:
+    """Return the method of that name, None for the one that is a fold; raises InvalidRequest for an unknown one."""
+    if name == SEQUENCE:
+        return None
     if name not in INTERVALS:
-        raise InvalidRequest(f"unknown interval {name!r}; the methods are {', '.join(INTERVALS)}.")
+        raise InvalidRequest(f"unknown interval {name!r}; the methods are {', '.join([*INTERVALS, SEQUENCE])}.")
     return INTERVALS[name]
 
 

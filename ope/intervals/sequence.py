@@ -1,0 +1,63 @@
+"""Anytime-valid bounds of a log's value: two mirrored confidence sequences over rewards of a declared range."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ope.errors import InvalidLog, InvalidRequest
+from ope.frames import Rows
+from ope.intervals.mixture import Floats, Mixture
+from ope.ordered import in_order
+
+_FRESH = Mixture()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The smallest and the largest reward that there can be, declared and not observed."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
+            raise InvalidRequest(
+                f"--reward-range is {self.low:g},{self.high:g}; it is two finite numbers, the smaller first, such as "
+                "0,1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A lower sequence of the rewards' distance from the range's low end, and one of that from its high end."""
+
+    within: Range
+    above: Mixture = _FRESH
+    below: Mixture = _FRESH
+
+    def fold(self, weights: Floats, rewards: Floats) -> "Bounds":
+        """Return the state after more rows, in decision order; weights and rewards have the same shape (m,)."""
+        share = (rewards - self.within.low) / (self.within.high - self.within.low)
+        return Bounds(self.within, self.above.fold(weights * share), self.below.fold(weights * (1 - share)))
+
+    def at(self, level: float) -> tuple[float, float]:
+        """Return bounds that hold at every look with probability `level`, each side with half of what is left."""
+        alpha, width = (1 - level) / 2, self.within.high - self.within.low
+        return self.within.low + width * self.above.lower(alpha), self.within.high - width * self.below.lower(alpha)
+
+
+def sequence(logs: Sequence[Rows], within: Range) -> Bounds:
+    """Return the bounds' state after the sources, one after the other; raises InvalidLog for a reward out of range."""
+    state = Bounds(within)
+    for rows, weights, rewards in in_order(logs, what="eb_mixture"):
+        outside = np.flatnonzero((rewards < within.low) | (rewards > within.high))
+        if outside.size:
+            first = int(outside[0])
+            raise InvalidLog(
+                f"{rows.source.name}: row {first + 1:,}: the reward is {rewards[first]:g}; --reward-range says that it "
+                f"is between {within.low:g} and {within.high:g}. Declare all that can be, or mend the row."
+                + (f" ({outside.size:,} rows are outside.)" if outside.size > 1 else "")
+            )
+        state = state.fold(weights, rewards)
+    return state
