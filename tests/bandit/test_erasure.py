@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 import pytest
+from crashing import Crashed, crash_at
 from support import calm, seeded_service
 from typer.testing import CliRunner
 
@@ -35,7 +36,6 @@ from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig, as_stored, read_config
 from store.errors import Conflict, Gone, InvalidInput, NotFound, StoreUnusable
 from store.log import compact as compact_module
-from store.log import durable
 from store.log.archive.manifest import Manifest, Sealed, lock_archive
 from store.log.archive.segments import read_segment
 from store.log.folder_lock import lock_folder
@@ -641,30 +641,7 @@ def test_a_damaged_segment_is_named_and_left(data: Path) -> None:
 # Crashes
 
 
-class Crashed(BaseException):
-    """The process ends here."""
-
-
-def crash_at(step: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Let the write of that number fail before it is done; returns how many were begun."""
-    begun = [0]
-
-    def failing(whole: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*args: Any, **kwargs: Any) -> Any:
-            begun[0] += 1
-            if begun[0] == step:
-                raise Crashed
-            return whole(*args, **kwargs)
-
-        return operation
-
-    for name in ("sync", "rename", "append", "remove"):
-        patch.setattr(durable, name, failing(getattr(durable, name)))
-    for name in ("begin", "commit"):
-        patch.setattr(SqliteStore, name, failing(getattr(SqliteStore, name)))
-    patch.setattr(compact_module, "vacuum", failing(compact_module.vacuum))
-    patch.setattr(places, "compact", failing(places.compact))
-    return lambda: begun[0]
+REWRITING = ((compact_module, "vacuum"), (places, "compact"))
 
 
 def test_a_crash_at_any_step_is_made_good_by_the_next_run(tmp_path: Path) -> None:
@@ -684,7 +661,7 @@ def test_a_crash_at_any_step_is_made_good_by_the_next_run(tmp_path: Path) -> Non
         step += 1
         data = shutil.copytree(tmp_path / "0", tmp_path / str(step))
         with pytest.MonkeyPatch.context() as patch:
-            begun = crash_at(step, patch)
+            begun = crash_at(step, patch, *REWRITING)
             try:
                 erase(data)
             except Crashed:

@@ -4,7 +4,6 @@ import itertools
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from archived import ALL, DAY, NOW, everything, fill, opened, prune_all, seal_all
+from crashing import Crashed, crash_at
 from support import decision
 
 from store.errors import Gone, InvalidInput, StoreUnusable
@@ -373,28 +373,6 @@ def test_a_full_disk_stops_pruning_and_nothing_is_lost(data: Path) -> None:
 
 
 # Crashes
-
-
-class Crashed(BaseException):
-    """The process ends here."""
-
-
-def crash_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """Let the durable operation of that number fail before it is done; returns how many were begun."""
-    begun = [0]
-
-    def failing(whole: Callable[..., object]) -> Callable[..., object]:
-        def operation(*args: object, **kwargs: object) -> object:
-            begun[0] += 1
-            if begun[0] == step:
-                raise Crashed
-            return whole(*args, **kwargs)
-
-        return operation
-
-    for name in ("sync", "rename", "append"):
-        monkeypatch.setattr(durable, name, failing(getattr(durable, name)))
-    return lambda: begun[0]
 
 
 def test_a_crash_of_sealing_at_any_step_loses_and_doubles_nothing(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from archived import ANY, DAY, NOW, delete_before, fill, prune_all, seal_all
+from crashing import Crashed, crash_at
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import decision, loop
@@ -318,31 +319,6 @@ def test_a_backup_brings_back_what_was_left(data: Path, tmp_path: Path) -> None:
 
 
 # Crashes
-
-
-class Crashed(BaseException):
-    """The process ends here."""
-
-
-def crash_at(step: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """End the process before the durable operation of that number; returns how many were begun."""
-    begun = [0]
-
-    def failing(whole: Callable[..., object]) -> Callable[..., object]:
-        @functools.wraps(whole)
-        def operation(*args: object, **kwargs: object) -> object:
-            begun[0] += 1
-            if begun[0] == step:
-                raise Crashed
-            return whole(*args, **kwargs)
-
-        return operation
-
-    for name in ("sync", "rename", "append", "remove"):
-        patch.setattr(durable, name, failing(getattr(durable, name)))
-    for name in ("begin", "commit"):
-        patch.setattr(SqliteStore, name, failing(getattr(SqliteStore, name)))
-    return lambda: begun[0]
 
 
 def test_a_crash_at_any_step_leaves_what_the_next_run_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
