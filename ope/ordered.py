@@ -1,22 +1,38 @@
 """A log's weights and rewards in decision order, for what is a fold over them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import narwhals as nw
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from ope.engine import in_memory
 from ope.errors import InvalidRequest
+from ope.formats.source import Frame
 from ope.frames import Rows
 from ope.raw_weights import raw_weight
 from ope.weights import RAW, REWARD
 
 Floats = npt.NDArray[np.float64]
 
+AT_ONCE = 250_000
+"""Rows in memory at a time, whatever the length of the log."""
 
-def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[tuple[Rows, Floats, Floats]]:
-    """Yield each source with its weights and rewards, row by row as they stand there; 16 bytes of memory for each.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Consecutive rows of a source: weights and rewards, shape (m,), the first being row `start`, counted from 0."""
+
+    rows: Rows
+    start: int
+    weights: Floats
+    rewards: Floats
+
+
+def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
+    """Yield the sources' rows as they stand there, AT_ONCE at a time.
 
     `what` asks for it, and is named where an engine keeps no order: that raises InvalidRequest.
     """
@@ -28,5 +44,16 @@ def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[tuple[Rows, Floats,
             )
         weight = raw_weight(RAW)
         assert weight is not None  # noqa: S101 - of RAW there is one
-        found = in_memory(rows.frame.select(weight.alias(RAW), nw.col(REWARD)))
-        yield rows, found[RAW].to_numpy(), found[REWARD].to_numpy()
+        start = 0
+        for found in _cut(rows.frame.select(weight.alias(RAW), nw.col(REWARD))):
+            yield Part(rows, start, found[RAW].to_numpy(), found[REWARD].to_numpy())
+            start += len(found)
+
+
+def _cut(frame: Frame) -> Iterator[nw.DataFrame[Any]]:
+    if isinstance(frame, nw.DataFrame):
+        yield from (frame[i : i + AT_ONCE] for i in range(0, len(frame), AT_ONCE))
+        return
+    native: pl.LazyFrame = frame.to_native()
+    for batch in native.collect_batches(chunk_size=AT_ONCE, maintain_order=True, engine="streaming"):
+        yield nw.from_native(batch)

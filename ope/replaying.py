@@ -10,6 +10,6 @@ from ope.ordered import in_order
 def replayed(logs: Sequence[Rows], *, most: float) -> Replay:
     """Return the fold over the sources, one after the other; raises InvalidRequest for an engine without an order."""
     state = Replay(most)
-    for _, weights, rewards in in_order(logs, what="replay"):
-        state = state.fold(weights, rewards)
+    for part in in_order(logs, what="replay"):
+        state = state.fold(part.weights, part.rewards)
     return state

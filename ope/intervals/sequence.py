@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.frames import Rows
 from ope.intervals.mixture import Floats, Mixture
-from ope.ordered import in_order
+from ope.ordered import Part, in_order
 
 _FRESH = Mixture()
 
@@ -26,6 +27,11 @@ class Range:
                 f"--reward-range is {self.low:g},{self.high:g}; it is two finite numbers, the smaller first, such as "
                 "0,1."
             )
+
+    def outside(self, rewards: Floats) -> npt.NDArray[np.bool_]:
+        """Say of each reward, shape (m,), whether it cannot be."""
+        found: npt.NDArray[np.bool_] = (rewards < self.low) | (rewards > self.high)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +55,20 @@ class Bounds:
 
 def sequence(logs: Sequence[Rows], within: Range) -> Bounds:
     """Return the bounds' state after the sources, one after the other; raises InvalidLog for a reward out of range."""
-    state = Bounds(within)
-    for rows, weights, rewards in in_order(logs, what="eb_mixture"):
-        outside = np.flatnonzero((rewards < within.low) | (rewards > within.high))
-        if outside.size:
-            first = int(outside[0])
-            raise InvalidLog(
-                f"{rows.source.name}: row {first + 1:,}: the reward is {rewards[first]:g}; --reward-range says that it "
-                f"is between {within.low:g} and {within.high:g}. Declare all that can be, or mend the row."
-                + (f" ({outside.size:,} rows are outside.)" if outside.size > 1 else "")
-            )
-        state = state.fold(weights, rewards)
+    state, parts = Bounds(within), in_order(logs, what="eb_mixture")
+    for part in parts:
+        outside = within.outside(part.rewards)
+        if outside.any():
+            others = sum(int(within.outside(one.rewards).sum()) for one in parts if one.rows is part.rows)
+            raise _out_of_range(part, within, outside, count=int(outside.sum()) + others)
+        state = state.fold(part.weights, part.rewards)
     return state
+
+
+def _out_of_range(part: Part, within: Range, outside: npt.NDArray[np.bool_], *, count: int) -> InvalidLog:
+    first = int(np.argmax(outside))
+    return InvalidLog(
+        f"{part.rows.source.name}: row {part.start + first + 1:,}: the reward is {part.rewards[first]:g}; "
+        f"--reward-range says that it is between {within.low:g} and {within.high:g}. Declare all that can be, or mend "
+        "the row." + (f" ({count:,} rows are outside.)" if count > 1 else "")
+    )

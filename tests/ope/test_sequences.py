@@ -12,9 +12,10 @@ from scipy.special import gamma, gammainc
 from typer.testing import CliRunner
 
 from bandit.cli.main import app
+from ope import ordered
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
-from ope.intervals.mixture import RHO, Mixture
+from ope.intervals.mixture import LARGEST, MANY, RHO, Mixture, _rise
 from ope.intervals.sequence import Bounds, Range
 
 VALUES = st.lists(st.floats(0, 30), max_size=40)
@@ -44,6 +45,25 @@ def test_by_hand() -> None:
     assert (state.n, state.total) == (2, 1.0)
     assert state.scatter == 0.25 + 0.75**2
     assert Mixture().lower(0.05) == 0.0
+
+
+@pytest.mark.parametrize("weight", [1e6, 1e7, 1e8, 1e9, 1e12, 1e15, 1e60, 1e300])
+def test_one_row_of_any_weight_proves_nothing(weight: float) -> None:
+    """One reward of weight W among 500 rows is evidence of about -ln W, whatever rounding makes of squares of W."""
+    values = np.zeros(500)
+    values[250] = weight
+    state = Mixture().fold(values)
+    expected = 0.705 - math.log(min(weight, LARGEST))
+    for mean in (0.0, 0.3, 0.6, 1.0):
+        assert state.log_evidence(mean) == pytest.approx(expected, abs=2e-3)
+    assert state.lower(0.05) == 0.0
+
+
+def test_both_forms_of_the_evidence_agree() -> None:
+    """Just below and above where the form changes, evidence is the same to 1e-9."""
+    for share in (0.0, 1e-4, 1e-2, 0.1, 1.0, 20.0):
+        below, above = (_rise(a, share * MANY) for a in (MANY * (1 - 1e-13), MANY))
+        assert below == pytest.approx(above, abs=1e-9)
 
 
 @given(VALUES, st.integers(0, 40))
@@ -147,6 +167,29 @@ def test_files_are_read_one_after_the_other(tmp_path) -> None:
     [whole] = evaluate_frame(frame, **asked)["columns"].estimates
     [parts] = evaluate_files([tmp_path / "a.parquet", tmp_path / "b.csv"], **asked)["columns"].estimates
     assert parts.interval == whole.interval
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson", "frame"])
+def test_a_log_is_read_in_parts(tmp_path, monkeypatch, ending) -> None:
+    """In parts of 7 rows it has the bounds of one pass to the bit, and the right row is named."""
+    frame = pl.concat([pl.DataFrame(LOG)] * 25)
+    asked = {"estimators": ["ips", "replay:2"], "interval": "eb_mixture", "reward_range": (0, 1)}
+
+    def judged(log):
+        if ending == "frame":
+            return evaluate_frame(log, **asked)["columns"].estimates
+        path = tmp_path / f"log.{ending}"
+        getattr(log, f"write_{ending}")(path)
+        return evaluate_files([path], **asked)["columns"].estimates
+
+    whole = judged(frame)
+    monkeypatch.setattr(ordered, "AT_ONCE", 7)
+    parts = judged(frame)
+    assert parts[0].interval == whole[0].interval
+    assert parts[1].value == pytest.approx(whole[1].value, rel=1e-12)
+    bad = frame.with_columns(reward=pl.when(pl.int_range(pl.len()).is_in([50, 80])).then(9.0).otherwise("reward"))
+    with pytest.raises(InvalidLog, match=r"row 51: the reward is 9; .* \(2 rows are outside.\)"):
+        judged(bad)
 
 
 def test_what_it_needs_is_said(tmp_path) -> None:
