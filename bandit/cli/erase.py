@@ -75,4 +75,5 @@ def _print(found: "Report") -> None:
     for said in found.done:
         typer.echo(f"{said[0].upper()}{said[1:]}.")
     for made in found.relearned:
-        typer.echo(f"{made.line}@{made.position} of loop {made.loop!r} has learned what is left.")
+        since = f", from outcome {made.learns_from:,} on" if made.learns_from > 1 else ""
+        typer.echo(f"{made.line}@{made.position} of loop {made.loop!r} has learned what is left{since}.")

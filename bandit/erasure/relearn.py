@@ -18,11 +18,15 @@ from store.records import Checkpoint, Clock
 
 
 class Relearned(msgspec.Struct, frozen=True):
-    """A line that learned a loop's log through `position` in the place of a tainted one."""
+    """A line that learned a loop's log through `position` in the place of a tainted one.
+
+    It knows nothing of what was before the outcome `learns_from`: 1 unless earlier days were deleted.
+    """
 
     loop: str
     line: str
     position: int
+    learns_from: int
 
 
 def relearn(store: Store, clock: Clock, progress: Callable[[int], None]) -> list[Relearned]:
@@ -40,7 +44,7 @@ def relearn(store: Store, clock: Clock, progress: Callable[[int], None]) -> list
             before = position
         made = checkpoint_of(record.name, learner, clock())
         write(store, [partial(_save, checkpoint=made)])
-        done.append(Relearned(record.name, line.name, learner.position))
+        done.append(Relearned(record.name, line.name, learner.position, learner.learns_from))
     return done
 
 

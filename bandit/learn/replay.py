@@ -14,7 +14,7 @@ from bandit.learn.learner import Learner
 from bandit.learn.lines import Known, line_for, readable, taint_of
 from bandit.learn.verify import CLOSE, verify
 from bandit.settings import LoopConfig
-from store.errors import HoneyguideError, NotFound
+from store.errors import Conflict, HoneyguideError, NotFound
 from store.lineage import Line, Taint
 from store.ports import Store
 from store.records import Checkpoint, Decision
@@ -104,7 +104,10 @@ def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress, l
 
     The line is the one that serves under the config, unless another one that learns with it is named.
 
-    Raises `Gone` where what was deleted leaves nothing to begin with.
+    Raises:
+        Gone: where what was deleted leaves nothing to begin with.
+        Conflict: where what the line had learned is erased by another process meanwhile.
+
     """
     line = line or line_for(store, loop, config)
     end, tainted = store.log_position(loop), taint_of(store, line)
@@ -127,6 +130,10 @@ def replay(store: Store, loop: str, config: LoopConfig, *, progress: Progress, l
             break
         good = checkpoint.position
     failed = bool(checked) and checked[-1].verdict == "differs"
+    if taint_of(store, line) != tainted:
+        raise Conflict(
+            f"line {line.name} of loop {loop!r} had learned what was erased while it was replayed: run again"
+        )
     return Replay(
         loop=loop,
         line=line.name,

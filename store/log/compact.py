@@ -18,7 +18,13 @@ def compact(data: Path) -> None:
     Raises `StoreUnusable` when there is no room for it, or another program reads the file meanwhile.
     """
     with closing(connect(data / FILE_NAME)) as connection:
-        vacuum(data, connection)
+        try:
+            vacuum(data, connection)
+        except StoreUnusable as error:
+            raise StoreUnusable(
+                f"{data / FILE_NAME} cannot be written anew: what was erased is gone for readers, and bytes of "
+                f"it are left in the file until the next run. {error}"
+            ) from error
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise StoreUnusable(

@@ -144,12 +144,15 @@ class SqliteStore:
             " ORDER BY d.position LIMIT ?"
         )
         after = max(after, self._deleted(loop, "decisions"))
-        width = rows.DECISION.count(",") + 1
-        found = []
-        for row in self._query(loop, query, since, until, after, limit):
-            decision = self._decision(loop, row[:width])
-            settled = rows.outcome(loop, decision.decision_id, row[width:]) if row[width] else None
-            found.append(Logged(decision, settled or self._archived_outcome(decision, row[:width])))
+        found: list[Logged] = []
+        last: int | None = after
+        while not found and last is not None:
+            after, last = last, None
+            for row in self._query(loop, query, since, until, after, limit):
+                last = row[0]
+                # What another process erases meanwhile is erased in the archive before this knows: it is left out.
+                if (there := self._logged(loop, row)) is not None:
+                    found.append(there)
         return found
 
     def decisions(self, *, after: int, limit: int) -> list[Decision]:
@@ -257,6 +260,15 @@ class SqliteStore:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()
+
+    def _logged(self, loop: str, row: rows.Row) -> Logged | None:
+        """Read the `DECISION` and `OUTCOME` columns; None where the archive says that it was erased since."""
+        width = rows.DECISION.count(",") + 1
+        decision = self._decision(loop, row[:width])
+        settled = rows.outcome(loop, decision.decision_id, row[width:]) if row[width] else None
+        settled = settled or self._archived_outcome(decision, row[:width])
+        erased = decision.erased_at is not None or (settled is not None and settled.kind == "erased")
+        return None if erased else Logged(decision, settled)
 
     def _decision(self, loop: str, row: rows.Row) -> Decision:
         self._check_there(loop, row)

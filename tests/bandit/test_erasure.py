@@ -5,7 +5,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -357,6 +357,39 @@ def test_the_audit_goes_on(data: Path) -> None:
     assert serve(data, Clock(LATER + 2), audited) == 72 - 21 - 3
 
 
+def test_the_gate_goes_on_from_the_newest_decision_that_is_left(tmp_path: Path) -> None:
+    """What that decision logged is what the gate stands at: her newest ones owe nothing any more."""
+    clock = Clock()
+    config = config_of(
+        reward={"window_s": 3600, "range": [0, 1]}, exploration={"conservative": {"alpha": 0.5, "confidence": 0.6}}
+    )
+
+    async def scenario(service: Service) -> float:
+        await service.put_loop("loop", config, None)
+        for i in range(120):
+            name = await decide(service, i, user=1 if i < 100 else 0)
+            if i < 100:
+                await reward(service, name, 1.0)
+            clock.now += SECOND
+            await calm(service)
+        return await owed(service)
+
+    async def owed(service: Service) -> float:
+        await calm(service)
+        gate = (await service.status("loop")).exploration.conservative
+        assert gate is not None
+        return gate.owed
+
+    before = serve(tmp_path, clock, scenario)
+    erase(tmp_path, at=clock.now)
+    with closing(SqliteStore(tmp_path, read_only=True)) as store:
+        newest = store.logged("loop", since=0, until=2**62, after=0, limit=999)[-1].decision
+    logged = newest.guard_state["gate_owed"] + newest.guard_state["gate_price"]
+    assert newest.decision_id == "d99"
+    assert before > logged > 0
+    assert serve(tmp_path, clock, owed) == logged
+
+
 # What had learned her
 
 
@@ -578,6 +611,20 @@ def test_a_reader_in_the_way_is_named_and_the_next_run_finishes(data: Path) -> N
     assert files_with(data, SECRETS) == []
 
 
+def test_without_room_it_says_what_is_left(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows are erased by then, the bytes are not: "nothing is lost" alone would tell of the first only."""
+
+    def full(folder: Path, _: sqlite3.Connection) -> None:
+        raise StoreUnusable(f"the log of {folder} cannot be written (disk is full)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(compact_module, "vacuum", full)
+        with pytest.raises(StoreUnusable, match=r"bytes of it are left in the file until the next run.*disk is full"):
+            erase(data)
+    assert erase(data, at=LATER + 1).resumed == 1
+    assert files_with(data, SECRETS) == []
+
+
 # The archive afterwards
 
 
@@ -626,6 +673,59 @@ def test_a_reader_of_before_reads_on(data: Path) -> None:
         reader._archive._group.cache_clear()
         reader._archive._bounds.cache_clear()
         assert reader.examples("loop", after=0, limit=20) == new
+
+
+@pytest.mark.parametrize("limit", [1, 5, 100])
+@pytest.mark.parametrize("place", ["decisions", "outcomes"])
+def test_what_is_erased_while_it_is_read_is_left_out(data: Path, limit: int, place: str) -> None:
+    """A reader whose query came before the erasure, and whose look into the archive after it, sees nothing half erased.
+
+    The archive changes before her first decision is read there, or between it and its outcome. What the query itself
+    had read by then is whole, as it was.
+    """
+    sealed_and_pruned(data)
+    with closing(SqliteStore(data, read_only=True)) as reader:
+        read = reader._archive.rows
+        begun: list[str] = []
+
+        def rows(loop: str, log: Any, positions: Any) -> Any:
+            if log == place and not begun:
+                begun.append(log)
+                with suppress(StoreUnusable):  # for this reader is in the way of its last step
+                    erase(data)
+            return read(loop, log, positions)
+
+        reader._archive.rows = rows  # type: ignore[method-assign]
+        found, after = [], 0
+        while chunk := reader.logged("loop", since=0, until=2**62, after=after, limit=limit):
+            found += chunk
+            after = chunk[-1].decision.position
+        assert begun
+    with closing(SqliteStore(data, read_only=True)) as reader:
+        left = reader.logged("loop", since=0, until=2**62, after=0, limit=999)
+    hers = [row for row in found if b"Ada" in row.decision.request]
+    assert [row for row in found if row not in hers] == left
+    assert all(
+        int(row.decision.decision_id[1:]) >= 30 and row.decision.ranking for row in hers
+    )  # these were not pruned
+    assert {row.outcome.kind for row in hers if row.outcome} <= {"rewarded", "expired", "censored"}
+    assert (hers == []) == (limit < 100)
+
+
+def test_a_replay_that_an_erasure_overtakes_says_so(data: Path) -> None:
+    """It does not blame the stored states for what was taken out of the log since it began."""
+    with closing(SqliteStore(data, read_only=True)) as reader:
+        config = read_config(reader.loops()[0].config)
+        begun: list[int] = []
+
+        def progress(position: int) -> None:
+            if not begun:
+                begun.append(position)
+                erase(data)
+
+        with pytest.raises(Conflict, match="erased while it was replayed: run again"):
+            replay(reader, "loop", config, progress=progress)
+        assert replay(reader, "loop", config, progress=progress).matches
 
 
 def test_a_damaged_segment_is_named_and_left(data: Path) -> None:

@@ -510,6 +510,9 @@ def test_erasing_and_deleting_go_together(tmp_path: Path, name: str, first: str)
     assert report.erased[0].decisions > 0
     [relearned] = report.relearned
     assert relearned.line == f"{line_name(config)}.2"
+    with closing(SqliteStore(tmp_path, read_only=True)) as store:
+        # u1 was there from the first day on: no state without them leads over what was deleted first
+        assert relearned.learns_from == (store.log_start("loop") if first == "deleted" else 1)
     live(tmp_path, clock, 1)
     found = replayed(tmp_path, config)
     assert (found.line, found.matches, found.tainted) == (relearned.line, True, None)
