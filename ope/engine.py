@@ -10,10 +10,11 @@ from ope.formats.source import Frame
 
 def only_row(frame: Frame) -> dict[str, Any]:
     """Return the single row of a one-row frame as a dict; polars streams to get there."""
-    return _collect(frame).rows(named=True)[0]
+    return in_memory(frame).rows(named=True)[0]
 
 
-def _collect(frame: Frame) -> nw.DataFrame[Any]:
+def in_memory(frame: Frame) -> nw.DataFrame[Any]:
+    """Return the frame as one in memory; polars streams to get there."""
     if isinstance(frame, nw.DataFrame):
         return frame
     native = frame.to_native()

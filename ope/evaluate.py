@@ -1,7 +1,7 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -9,15 +9,19 @@ from typing import Any
 
 import narwhals as nw
 
+from ope.bad_rows import REFUSE, beside_decisions, reported, without_bad_rows
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.table import Estimator, allowed, chosen
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.formats.asides import Asides
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.frames import Columns, Rows, rows_from_columns
 from ope.intervals.table import Interval, checked_level, interval_method
 from ope.policies import N_ACTIONS, Policy, parse_policy
+from ope.row_weights import scaled
 from ope.scoring import rows_under, seen_ids
 from ope.tally import Tally, tally
 
@@ -34,6 +38,7 @@ class Request:
     method: str
     interval: Interval
     level: float
+    report: bool = False
 
     @property
     def predicted(self) -> bool:
@@ -49,15 +54,20 @@ def evaluate_files(
     estimators: Sequence[str] | None = None,
     interval: str = "normal",
     level: float = 0.95,
+    log_format: str | None = None,
+    on_bad_rows: str = REFUSE,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on the files as one log, in the order asked.
 
     Without `policies` the target is what the log's target-propensity column holds, and its key is
-    "columns". Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
+    "columns". `log_format` is the files' format where their names and first lines do not tell, and `on_bad_rows`
+    whether bad rows are refused or reported.
+    Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
-    request = _request(policies, columns, estimators, interval, level)
-    numeric = [*(getattr(columns, name) for name in Columns.__slots__), N_ACTIONS]
-    return _evaluate([open_log(Path(path), numeric=numeric) for path in paths], request)
+    request = replace(_request(policies, columns, estimators, interval, level), report=reported(on_bad_rows))
+    numeric = [*(getattr(columns, name) for name in Columns.__slots__), N_ACTIONS, ROW_WEIGHT]
+    sources = [open_log(Path(path), numeric=numeric, kind=log_format, report=request.report) for path in paths]
+    return _evaluate(sources, request)
 
 
 def evaluate_frame(
@@ -68,9 +78,10 @@ def evaluate_frame(
     estimators: Sequence[str] | None = None,
     interval: str = "normal",
     level: float = 0.95,
+    on_bad_rows: str = REFUSE,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on a frame in memory or a lazy one; see evaluate_files."""
-    request = _request(policies, columns, estimators, interval, level)
+    request = replace(_request(policies, columns, estimators, interval, level), report=reported(on_bad_rows))
     log = nw.from_native(frame)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
@@ -99,11 +110,12 @@ def _request(
 
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
-        raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
+        raise InvalidRequest("no log was given; name at least one file.")
+    aside = beside_decisions(sources, report=request.report)
     if not request.policies:
-        return {OF_COLUMNS: _judge(sources, _column_rows(request), request)}
+        return {OF_COLUMNS: _judge(sources, _column_rows(request), request, aside)}
     return {
-        policy.name: _judge(sources, _policy_rows(policy, request), request, policy=policy)
+        policy.name: _judge(sources, _policy_rows(policy, request), request, aside, policy=policy)
         for policy in request.policies
     }
 
@@ -120,13 +132,18 @@ def _judge(
     sources: Sequence[Source],
     rows_of: Callable[[Source], Rows],
     request: Request,
+    aside: Asides,
     *,
     policy: Policy | None = None,
 ) -> Evaluation:
     logs = [rows_of(source) for source in sources]
+    if request.report:
+        logs, broken = without_bad_rows(logs)
+        aside += broken
+    logs = scaled(logs)
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
     estimators = allowed(request.estimators, columns, where=sources[0].name)
-    total = _total(logs)
+    total = _total(logs, aside)
     if policy is not None and total.known == 0:
         raise InvalidRequest(
             f"--policy {policy.name}: action {policy.action!r} never occurs in the log. "
@@ -137,15 +154,17 @@ def _judge(
         n=total.sums.n,
         estimates=tuple(_estimate(estimator, total, request) for estimator in estimators),
         diagnostics=diagnose(total.sums),
-        notes=notes,
+        notes=(*aside.notes(), *notes),
+        bad_rows=aside if request.report else None,
     )
 
 
-def _total(logs: Sequence[Rows]) -> Tally:
+def _total(logs: Sequence[Rows], aside: Asides) -> Tally:
     tallies = [found for rows in logs if (found := tally(rows)) is not None]
     if not tallies:
         names = ", ".join(rows.source.name for rows in logs)
-        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.")
+        broken = f" Of {aside.broken:,} bad rows, the first is: {aside.shown[0]}." if aside.broken else ""
+        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.{broken}")
     return reduce(add, tallies)
 
 

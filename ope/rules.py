@@ -53,6 +53,12 @@ RULES: tuple[Rule, ...] = (
         "the target's propensity is between 0 and 1",
         "Recompute the target policy's probability of the logged action.",
     ),
+    Rule(
+        "row_weight",
+        lambda h: (h > 0) & h.is_finite(),
+        "a row stands for a positive number of decisions",
+        "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
+    ),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
 )

@@ -7,7 +7,7 @@ import polars as pl
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, number, require
+from ope.frames import Columns, Rows, carried, number, require
 from ope.policies import DISTRIBUTION, N_ACTIONS, PREDICTED, Policy, at_logged_action, logged_action
 
 SHOWN_IDS = 10
@@ -25,8 +25,9 @@ def rows_under(policy: Policy, source: Source, columns: Columns, *, predicted: b
         require(source, column, option=option)
     scored = _scores(policy, source, distribution=distribution, predicted=predicted)
     logged = {name: number(source, getattr(columns, name)) for name in ("reward", "propensity")}
-    renamed = source.frame.with_columns(**logged).to_native()
-    frame = renamed.select("reward", "propensity", **scored)
+    also = carried(source)
+    renamed = source.frame.with_columns(**logged, **also).to_native()
+    frame = renamed.select("reward", "propensity", *also, **scored)
     return Rows(source=source, frame=nw.from_native(frame), origin=_origin(policy, columns))
 
 

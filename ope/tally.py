@@ -16,6 +16,7 @@ from ope.engine import only_row
 from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
+from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import TERMS, Sums
 
@@ -48,7 +49,7 @@ def tally(rows: Rows) -> Tally | None:
     """Return the rows' tally, or None where there is no row; raises InvalidLog for a broken one."""
     with reading(rows.source.name):
         pivot = _of_head(rows.frame, {"c": nw.col("reward")}, nw.col("c").median())["c"]
-        terms = row_terms(rows.columns, pivot=pivot)
+        terms = weighted(row_terms(rows.columns, pivot=pivot), rows.columns)
         centres = _of_head(rows.frame, terms, nw.all().mean())
         total = _totals(rows, terms, centres)
     if total["n"] == 0:
