@@ -164,7 +164,8 @@ def _total(logs: Sequence[Rows], aside: Asides) -> Tally:
     if not tallies:
         names = ", ".join(rows.source.name for rows in logs)
         broken = f" Of {aside.broken:,} bad rows, the first is: {aside.shown[0]}." if aside.broken else ""
-        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.{broken}")
+        left_out = "".join(f" {note[0].upper()}{note[1:]}." for note in aside.notes())
+        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.{left_out}{broken}")
     return reduce(add, tallies)
 
 

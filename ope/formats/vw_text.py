@@ -127,8 +127,10 @@ def _parsed(line: bytes) -> _Parsed:
 
 def _without_tag(head: str) -> list[str]:
     words = head.split()
-    # A tag touches the bar or begins with a quote; a label that touches the bar is one all the same.
-    if words and (words[-1].startswith("'") or (not head[-1].isspace() and ":" not in words[-1])):
+    # What touches the bar is a tag, even if it looks like a label: VW reads it so.
+    if words and (words[-1].startswith("'") or not head[-1].isspace()):
+        if words[-1] == "shared":
+            raise Unreadable(excerpt(head + "|"), "a blank stands between `shared` and the bar: VW takes it for a tag")
         words.pop()
     return words
 

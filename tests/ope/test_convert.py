@@ -3,14 +3,14 @@
 import json
 import math
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from random_logs import logs
 from typer.testing import CliRunner
 
 from bandit.cli.ope import app
@@ -53,48 +53,6 @@ def read(path, folder, kind=None):
     """Return what a file says, by way of Parquet."""
     convert([path], folder / "back.parquet", source=kind)
     return pl.read_parquet(folder / "back.parquet")
-
-
-names = st.text("abcxyz_-", min_size=1, max_size=5)
-features = st.dictionaries(
-    names, st.dictionaries(names, st.floats(-1e6, 1e6).map(lambda x: x + 0.0), min_size=1, max_size=3), max_size=2
-)
-rewards = st.floats(-100, 100).map(lambda reward: reward + 0.0)
-
-
-@st.composite
-def logs(draw, ids=None):
-    """Rows of decisions whose actions have any ids, or the ids 1, 2, 3."""
-    rows = []
-    for number in range(draw(st.integers(1, 4))):
-        n = draw(st.integers(1, 4))
-        own = [str(i) for i in range(1, n + 1)]
-        some = (
-            own
-            if ids == "places"
-            else draw(st.lists(st.text(min_size=1, max_size=6), min_size=n, max_size=n, unique=True))
-        )
-        parts = draw(st.lists(st.floats(0.05, 1), min_size=n, max_size=n))
-        chances = [part / math.fsum(parts) for part in parts]
-        chosen = draw(st.integers(0, n - 1))
-        listed = [{"id": i, "features": draw(features)} for i in some]
-        rows.append(
-            {
-                "decision_id": f"d-{number}",
-                "at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=draw(st.integers(0, 10**12))),
-                "context": json.dumps(draw(features)),
-                "actions": json.dumps(listed),
-                "distribution": [{"action": i, "propensity": p} for i, p in zip(some, chances, strict=True)],
-                "action": some[chosen],
-                "propensity": chances[chosen],
-                "reward": draw(rewards),
-                "outcome": "rewarded",
-                "model_version": draw(st.none() | st.text(max_size=5)),
-                "n_actions": n,
-                "row_weight": draw(st.sampled_from([1.0, 2.0, 10.0])),
-            }
-        )
-    return rows
 
 
 def back_and_forth(rows, kind):

@@ -37,8 +37,8 @@ def cb(text):
         ("1:2:0.5 | a b", "1", 0.5, -2.0),
         ("2:-1:0.25 |ns a", "2", 0.25, 1.0),
         ("0:0:1 | counted from 0", "0", 1.0, 0.0),
-        ("1:0:0.5|a", "1", 0.5, 0.0),
-        ("1 2:0.5:0.3 3|a", "2", 0.3, -0.5),
+        ("1 2:0.5:0.3 3 |a", "2", 0.3, -0.5),
+        ("1:0:0.5 2:0:0.5|a", "1", 0.5, 0.0),
         ("1:1:0.5 'tag| a", "1", 0.5, -1.0),
         ("1:1:0.5 tag| a", "1", 0.5, -1.0),
         ("1:1:0.5 2.5 | weighted", "1", 0.5, -1.0),
@@ -58,7 +58,7 @@ def test_features_become_json():
     assert json.loads(found["context"]) == {"ns": {"f": 8, "g": 2}, "h": {"a:b": 2, "y": 1}, " ": {"z": 1}}
 
 
-@pytest.mark.parametrize("text", ["| a b", "1 2 3 | only actions", "'tag| a"])
+@pytest.mark.parametrize("text", ["| a b", "1 2 3 | only actions", "'tag| a", "1:1:0.5|a"])
 def test_lines_without_a_cost_are_no_decisions(text):
     """Nothing was observed of them, and they are counted as such."""
     assert cb(text) == NoDecision(UNLABELLED)
@@ -100,6 +100,7 @@ def test_blocks_are_decisions():
         ("0:1:0.5 |a\n0:1:0.5 |b", "2 actions have a cost"),
         ("0:1:0.5 |a\nshared |b", "one line may be, the first of its block"),
         ("shared |a\nshared |b\n0:1:0.5 |c", "2 lines are `shared`"),
+        ("shared|a\n0:1:0.5 |c", "a blank stands between `shared` and the bar"),
         ("shared |a\n0:1:x |c", "a label is action:cost:probability"),
     ],
 )
