@@ -11,6 +11,7 @@ from ope.breach import breaches
 from ope.engine import only_row
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.asides import SHOWN, Asides, BadRow
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import reading
 from ope.formats.source import Source
 from ope.frames import Rows
@@ -26,13 +27,27 @@ def reported(on_bad_rows: str) -> bool:
     raise InvalidRequest(f"--on-bad-rows {on_bad_rows}: there is no such way; it is {REFUSE} or {REPORT}.")
 
 
-def beside_decisions(sources: Sequence[Source], *, report: bool) -> Asides:
-    """Return what the sources hold beside decisions; raises InvalidLog for a broken row that is not to be reported."""
-    found = reduce(add, (source.asides() for source in sources if source.asides is not None), Asides())
+def beside_decisions(sources: Sequence[Source], *, report: bool) -> tuple[list[Source], Asides]:
+    """Return the sources, and what they hold beside decisions.
+
+    Raises InvalidLog for a broken row that is not to be reported.
+    """
+    read = [_read_through(source) for source in sources]
+    found = reduce(add, (asides for _, asides in read))
     if found.broken and not report:
         more = f" ({found.broken:,} rows cannot be read.)" if found.broken > 1 else ""
         raise InvalidLog(f"{found.shown[0]}. Mend it, or have bad rows listed: --on-bad-rows {REPORT}.{more}")
-    return found
+    return [source for source, _ in read], found
+
+
+def _read_through(source: Source) -> tuple[Source, Asides]:
+    if source.asides is None:
+        return source, Asides()
+    found = source.asides()
+    if found.weighted or ROW_WEIGHT not in source.columns:
+        return source, found
+    # Rows that all stand for themselves need no weights, and counting them would take a pass for each policy.
+    return replace(source, frame=source.frame.drop(ROW_WEIGHT)), found
 
 
 def without_bad_rows(logs: Sequence[Rows]) -> tuple[list[Rows], Asides]:

@@ -111,7 +111,7 @@ def _request(
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
-    aside = beside_decisions(sources, report=request.report)
+    sources, aside = beside_decisions(sources, report=request.report)
     if not request.policies:
         return {OF_COLUMNS: _judge(sources, _column_rows(request), request, aside)}
     return {

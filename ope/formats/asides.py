@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ope.formats.columns import ROW_WEIGHT
+
 SHOWN = 20
 """How many broken rows are listed; all are counted."""
 
@@ -51,27 +53,33 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Asides:
-    """How many rows were broken, the first of them, and how many lines were no decision, by reason."""
+    """How many rows were broken, the first of them, and how many lines were no decision, by reason.
+
+    `weighted` says whether any decision stands for more than itself.
+    """
 
     broken: int = 0
     shown: tuple[BadRow, ...] = ()
     no_decision: tuple[tuple[str, int], ...] = ()
+    weighted: bool = False
 
     def __add__(self, other: "Asides") -> "Asides":
         """Merge what stands aside in two logs."""
         counts = Counter(dict(self.no_decision))
         counts.update(dict(other.no_decision))
-        return Asides(self.broken + other.broken, (self.shown + other.shown)[:SHOWN], tuple(counts.items()))
+        shown = (self.shown + other.shown)[:SHOWN]
+        weighted = self.weighted or other.weighted
+        return Asides(self.broken + other.broken, shown, tuple(counts.items()), weighted)
 
     def notes(self) -> tuple[str, ...]:
         """Say in words what was left out."""
         return tuple(f"left out {count:,} lines: {why}" for why, count in self.no_decision)
 
 
-def gathered(found: Iterable[object]) -> Asides:
-    """Return what stands aside among what a reader found; decisions are passed over."""
+def gathered(found: Iterable[Row | Aside]) -> Asides:
+    """Return what stands aside among what a reader found."""
     counts: Counter[str] = Counter()
-    broken, shown = 0, list[BadRow]()
+    broken, shown, weighted = 0, list[BadRow](), False
     for one in found:
         if isinstance(one, NoDecision):
             counts[one.why] += 1
@@ -79,7 +87,9 @@ def gathered(found: Iterable[object]) -> Asides:
             broken += 1
             if len(shown) < SHOWN:
                 shown.append(one)
-    return Asides(broken, tuple(shown), tuple(counts.items()))
+        else:
+            weighted = weighted or one.get(ROW_WEIGHT, 1) != 1
+    return Asides(broken, tuple(shown), tuple(counts.items()), weighted)
 
 
 def excerpt(value: bytes | str) -> str:

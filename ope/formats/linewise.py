@@ -12,6 +12,7 @@ from polars.io.plugins import register_io_source
 
 from ope.errors import InvalidLog
 from ope.formats.asides import Aside, Asides, BadRow, NoDecision, Row, gathered
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.lines import Line, lines_of
 from ope.formats.source import Source
 
@@ -37,7 +38,7 @@ class _Scan:
         return self.reader(lines_of(self.path), name=str(self.path), wanted=wanted)
 
     def asides(self) -> Asides:
-        return gathered(self.rows(()))
+        return gathered(self.rows((ROW_WEIGHT,)))
 
     def frames(
         self, columns: list[str] | None, predicate: pl.Expr | None, most: int | None, _: int | None
