@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from bandit.cli.ope import app
 from ope.errors import InvalidLog
 from ope.evaluate import evaluate_files, evaluate_frame
+from ope.formats.dsjson import NOT_SHOWN
 
 GOOD = {"reward": 1.0, "propensity": 0.5, "target_propensity": 0.5}
 ROWS = [GOOD, GOOD | {"propensity": 0.0}, GOOD | {"reward": None}, GOOD | {"reward": 3.0}]
@@ -107,7 +108,8 @@ def test_bad_and_unshown_lines_of_dsjson(tmp_path):
     zero = good | {"_label_probability": 0, "p": [0, 1]}
     path.write_text("\n".join(map(json.dumps, [good, good | {"_skipLearn": True}, zero])) + "\n{\n")
     found = evaluate_files([path], policies=["uniform"], on_bad_rows="report")["uniform"]
-    assert (found.n, found.bad_rows.broken, len(found.notes)) == (1, 2, 1)
+    assert (found.n, found.bad_rows.broken) == (1, 2)
+    assert [note for note in found.notes if "never shown" in note] == [f"left out 1 lines: {NOT_SHOWN}"]
     assert sorted(row for row, _ in listed(found)) == [3, 4]
 
 
@@ -117,6 +119,15 @@ def test_many_bad_rows_are_counted_and_the_first_listed(tmp_path):
     found = evaluate_frame(log, on_bad_rows="report")["columns"]
     assert found.bad_rows.broken == 100
     assert [row.row for row in found.bad_rows.shown] == list(range(6, 26))
+
+
+def test_many_broken_lines_are_counted_and_the_first_listed(tmp_path):
+    """The same holds of lines that cannot be read."""
+    path = tmp_path / "log.ndjson"
+    path.write_text(json.dumps(GOOD) + "\n{" * 100)
+    found = evaluate_files([path], on_bad_rows="report")["columns"]
+    assert found.bad_rows.broken == 100
+    assert [row.row for row in found.bad_rows.shown] == list(range(2, 22))
 
 
 def test_a_log_of_bad_rows_is_refused():

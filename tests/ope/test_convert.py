@@ -275,6 +275,25 @@ def test_chunks_are_written_one_by_one(tmp_path, monkeypatch):
     assert read(tmp_path / "log.dsjson", tmp_path)["reward"].to_list() == [float(i) for i in range(35)]
 
 
+def test_rows_are_numbered_through_all_chunks(tmp_path, monkeypatch):
+    """A bad row of the third chunk has its number in the file."""
+    monkeypatch.setattr("ope.convert.CHUNK", 10)
+    path = write(tmp_path / "log.parquet", [ROW | {"reward": None if i == 25 else 1.0} for i in range(1, 36)])
+    with pytest.raises(InvalidLog, match="row 25: reward is None"):
+        convert([path], tmp_path / "log.dsjson")
+
+
+def test_dsjson_is_written_by_rank(tmp_path):
+    """`a` begins with the chosen action and goes on with the likeliest, from 1; `p` follows it."""
+    spread = [{"action": i, "propensity": p} for i, p in (("u", 0.1), ("v", 0.2), ("w", 0.7))]
+    path = write(tmp_path / "log.parquet", [ROW | {"distribution": spread, "action": "v", "propensity": 0.2}])
+    convert([path], tmp_path / "log.dsjson")
+    line = json.loads((tmp_path / "log.dsjson").read_text())
+    assert (line["a"], line["p"]) == ([2, 3, 1], [0.2, 0.7, 0.1])
+    assert (line["_label_Action"], line["_labelIndex"], line["_label_cost"]) == (2, 1, 0.5)
+    assert [action["_tag"] for action in line["c"]["_multi"]] == ["u", "v", "w"]
+
+
 def test_what_cannot_be_asked(tmp_path):
     """Each question that makes no sense is refused with the way out."""
     path = write(tmp_path / "log.parquet", [ROW])

@@ -4,12 +4,15 @@ import bz2
 import gzip
 import json
 
+import polars as pl
 import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.formats import guess
+from ope.formats.files import open_log
 from ope.formats.guess import guessed
 from ope.formats.lines import lines_of
 
@@ -51,6 +54,38 @@ def test_line_ends_and_marks(tmp_path, content):
     path = tmp_path / "log.dsjson"
     path.write_bytes(content)
     assert value(path) == 2.0
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda frame: frame.head(3),
+        lambda frame: frame.slice(2, 3),
+        lambda frame: frame.filter(pl.col("reward") > 3),
+        lambda frame: frame.filter(pl.col("reward") > 3).head(2),
+        lambda frame: frame.select("action"),
+        lambda frame: frame.select(pl.len(), pl.col("reward").sum()),
+    ],
+)
+def test_a_scan_answers_as_a_frame_does(tmp_path, monkeypatch, ask):
+    """Heads, slices, filters and single columns are those of the whole, in chunks of two as well."""
+    monkeypatch.setattr("ope.formats.linewise.CHUNK", 2)
+    path = tmp_path / "log.dsjson"
+    path.write_bytes(b"\n".join(LINE.replace(b"-1", b"-%d" % i) for i in range(7)))
+    scan = open_log(path, numeric=()).frame.to_native()
+    whole = scan.collect()
+    assert whole.height == 7
+    assert_frame_equal(ask(scan).collect(engine="streaming"), ask(whole.lazy()).collect())
+
+
+def test_a_head_reads_no_further(tmp_path):
+    """The first rows are had without reading what is broken behind them."""
+    path = tmp_path / "log.dsjson"
+    path.write_bytes(LINE + b"\n" + LINE + b"\nnonsense\n")
+    scan = open_log(path, numeric=()).frame.to_native()
+    assert scan.head(2).collect().height == 2
+    with pytest.raises(InvalidLog, match="row 3"):
+        scan.head(3).collect()
 
 
 @pytest.mark.parametrize("suffix", PACKED)

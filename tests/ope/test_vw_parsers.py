@@ -58,7 +58,7 @@ def written(rows, kind):
 def test_dsjson_that_we_write(rows):
     """VW finds the action, cost, probability and weight in our DSJSON."""
     text, ours = written(rows, "dsjson")
-    assert_agree(ours, list(vw_labels.of_dsjson(text.splitlines())))
+    assert_agree(ours, list(vw_labels.of_dsjson(text.removesuffix("\n").split("\n"))))
 
 
 @given(logs("places"))
