@@ -11,7 +11,7 @@ import polars as pl
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, require
+from ope.frames import Columns, Rows, carried, require
 from ope.policies import DISTRIBUTION, Policy, action_ids, logged_action, parse_policy
 from ope.scoring import has_distribution, rows_under
 
@@ -55,7 +55,7 @@ def embedding_rows(source: Source, columns: Columns, policy: Policy, shares: pl.
     # A policy's value of a list is its expectation over the row's actions: of p(e|a) here.
     logged, target = (one.value(pl.col(SHARES)) for one in (parse_policy("logged"), policy))
     marginal = nw.from_native(whole.with_columns(logged.alias(LOGGED), target.alias(TARGET)))
-    also = {name: nw.col(name) for name in (LOGGED, TARGET)}
+    also = carried(source) | {name: nw.col(name) for name in (LOGGED, TARGET)}
     rows = rows_under(policy, Source(source.name, marginal, source.raw), columns, predicted=predicted, also=also)
     named = rows.frame.with_columns(propensity=nw.col(LOGGED), target_propensity=nw.col(TARGET))
     kept = [name for name in rows.columns if name not in {LOGGED, TARGET, "off_support"}]

@@ -10,118 +10,68 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+from ope.bad_rows import beside_decisions, without_bad_rows
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
-from ope.estimators.asked import Asked, Wanted, wanted
+from ope.estimators.asked import Asked
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.formats.asides import Asides
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import open_log
 from ope.formats.source import Source
-from ope.frames import Columns, Rows
-from ope.intervals.sequence import Range, sequence
-from ope.intervals.table import SEQUENCE, checked_level, interval_method
-from ope.kernel import checked_bandwidth
+from ope.frames import Rows
+from ope.intervals.sequence import sequence
 from ope.log import Log, read_log
-from ope.policies import N_ACTIONS, Policy, parse_policy
+from ope.policies import N_ACTIONS, Policy
+from ope.question import USUAL, Question
 from ope.replaying import replayed
 from ope.request import Request
+from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
 
-CANONICAL = Columns()
 BOUNDED = "ips"
 """What a confidence sequence is of."""
 
 
-def evaluate_files(  # noqa: PLR0913 - what can be asked
-    paths: Sequence[Path | str],
-    *,
-    policies: Sequence[str] = (),
-    columns: Columns = CANONICAL,
-    estimators: Sequence[str] | None = None,
-    max_weight: float | None = None,
-    bandwidth: float | None = None,
-    interval: str = "normal",
-    level: float = 0.95,
-    reward_range: tuple[float, float] | None = None,
-) -> dict[str, Evaluation]:
-    """Return the evaluation of each policy on the files as one log, in the order asked.
+def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> dict[str, Evaluation]:
+    """Return the evaluation of each policy on the files as one log, in the order asked; without any, of "columns".
 
-    Without `policies` the target is what the log's target-propensity column holds, and its key is
-    "columns". Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
+    Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
-    asked = wanted(estimators, max_weight=max_weight)
-    request = _request(policies, columns, asked, interval, level, bandwidth=bandwidth, reward_range=reward_range)
-    numeric = [*columns.numeric, N_ACTIONS]
-    return _evaluate([open_log(Path(path), numeric=numeric) for path in paths], request)
+    request = Request.of(question)
+    numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT]
+    kind, report = question.log_format, request.report
+    return _evaluate([open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths], request)
 
 
-def evaluate_frame(  # noqa: PLR0913 - what can be asked
+def evaluate_frame(
     frame: Any,  # noqa: ANN401 - whatever narwhals takes: pandas, polars, pyarrow, DuckDB, PySpark; or arrays by name
-    *,
-    policies: Sequence[str] = (),
-    columns: Columns = CANONICAL,
-    estimators: Sequence[str] | None = None,
-    max_weight: float | None = None,
-    bandwidth: float | None = None,
-    interval: str = "normal",
-    level: float = 0.95,
-    reward_range: tuple[float, float] | None = None,
+    question: Question = USUAL,
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on a frame, or on a mapping of names to arrays; see evaluate_files."""
-    asked = wanted(estimators, max_weight=max_weight)
-    request = _request(policies, columns, asked, interval, level, bandwidth=bandwidth, reward_range=reward_range)
+    request = Request.of(question)
     log = nw.from_native(pl.DataFrame(frame) if isinstance(frame, Mapping) else frame)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
 
-def _request(
-    policies: Sequence[str],
-    columns: Columns,
-    asked: Wanted,
-    interval: str,
-    level: float,
-    *,
-    bandwidth: float | None,
-    reward_range: tuple[float, float] | None,
-) -> Request:
-    if policies and columns.target_propensity != CANONICAL.target_propensity:
-        raise InvalidRequest(
-            f"--target-propensity {columns.target_propensity} and --policy {policies[0]} are two "
-            "answers to one question; give one of them."
-        )
-    if policies and columns.target_action is not None:
-        raise InvalidRequest(
-            f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
-            "give one of them."
-        )
-    if interval == SEQUENCE and reward_range is None:
-        raise InvalidRequest(
-            f"--interval {interval} needs --reward-range LO,HI: the rewards that can be, not those that were seen."
-        )
-    return Request(
-        columns=columns,
-        policies=tuple(parse_policy(spec) for spec in dict.fromkeys(policies)),
-        wanted=asked,
-        bandwidth=checked_bandwidth(bandwidth, target_action=columns.target_action),
-        method=interval,
-        interval=interval_method(interval),
-        level=checked_level(level),
-        within=None if reward_range is None else Range(*reward_range),
-    )
-
-
 def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluation]:
     if not sources:
-        raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
+        raise InvalidRequest("no log was given; name at least one file.")
+    sources, aside = beside_decisions(sources, report=request.report)
     log = read_log(sources, request)
     if not request.policies:
-        return {OF_COLUMNS: _judge(log, request, policy=None)}
-    return {policy.name: _judge(log, request, policy=policy) for policy in request.policies}
+        return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
+    return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
 
 
-def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
+def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
     sources = log.sources
     logs = [log.rows(source, request, policy) for source in sources]
+    if request.report:
+        logs, broken = without_bad_rows(logs)
+        aside += broken
+    logs = scaled(logs)
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
     asked = request.wanted.allowed(
         columns,
@@ -130,7 +80,7 @@ def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
         loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
-    total = _total(logs, Plan.of(block for one in asked for block in one.blocks))
+    total = _total(logs, Plan.of(block for one in asked for block in one.blocks), aside)
     if policy is not None and total.known == 0:
         raise InvalidRequest(
             f"--policy {policy.name}: action {policy.action!r} never occurs in the log. "
@@ -142,7 +92,8 @@ def _judge(log: Log, request: Request, *, policy: Policy | None) -> Evaluation:
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        bad_rows=aside if request.report else None,
     )
 
 
@@ -153,11 +104,13 @@ def _unbounded(asked: tuple[Asked, ...], request: Request) -> list[str]:
     return [f"{request.method} bounds {BOUNDED}; without an interval: {', '.join(names)}"]
 
 
-def _total(logs: Sequence[Rows], plan: Plan) -> Tally:
+def _total(logs: Sequence[Rows], plan: Plan, aside: Asides) -> Tally:
     tallies = [found for rows in logs if (found := tally(rows, plan)) is not None]
     if not tallies:
         names = ", ".join(rows.source.name for rows in logs)
-        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.")
+        broken = f" Of {aside.broken:,} bad rows, the first is: {aside.shown[0]}." if aside.broken else ""
+        left_out = "".join(f" {note[0].upper()}{note[1:]}." for note in aside.notes())
+        raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.{left_out}{broken}")
     return reduce(add, tallies)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ope.diagnostics import Diagnostics
+from ope.formats.asides import Asides
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
@@ -21,9 +22,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the log says of one target policy; `notes` say in words what was left out, and why."""
+    """What the log says of one target policy; `notes` say in words what was left out, and why.
+
+    `bad_rows` are those left out because they break a rule; None where such rows are refused.
+    """
 
     n: int
     estimates: tuple[Estimate, ...]
     diagnostics: Diagnostics
     notes: tuple[str, ...] = ()
+    bad_rows: Asides | None = None

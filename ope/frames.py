@@ -4,7 +4,8 @@ Canonical columns, one row per decision, all Float64: `reward`, `propensity` (of
 under the logging policy), `target_propensity` (of the same action under the target), and where the
 log has them `q_logged` (predicted reward of the logged action), `q_target` (predicted reward of the
 target policy), `off_support` (the target's mass on actions that the logger could not play),
-`q_missing` (1 where the log has no prediction) and `known` (1 where a fixed action occurs).
+`q_missing` (1 where the log has no prediction), `known` (1 where a fixed action occurs) and
+`row_weight` (how many decisions the row stands for).
 """
 
 import difflib
@@ -15,6 +16,7 @@ from types import MappingProxyType
 import narwhals as nw
 
 from ope.errors import InvalidLog, InvalidRequest
+from ope.formats.columns import LINE, ROW_WEIGHT
 from ope.formats.source import Frame, Source
 
 
@@ -77,6 +79,12 @@ def rows_from_columns(
     chosen = [number(source, column).alias(name) for name, column in origin.items()]
     more = [expression.alias(name) for name, expression in also.items()]
     return Rows(source=source, frame=source.frame.select(*chosen, *more), origin=origin)
+
+
+def carried(source: Source) -> dict[str, nw.Expr]:
+    """Return the columns that any canonical rows keep, where the log has them: row weights and line numbers."""
+    weights = {ROW_WEIGHT: number(source, ROW_WEIGHT)} if ROW_WEIGHT in source.columns else {}
+    return weights | ({LINE: nw.col(LINE)} if LINE in source.columns else {})
 
 
 def predictions(source: Source, columns: Columns) -> dict[str, str]:

@@ -6,7 +6,7 @@ import narwhals as nw
 
 from ope.errors import InvalidRequest
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, number, predictions, require
+from ope.frames import Columns, Rows, carried, number, predictions, require
 
 ACTION = "action"
 
@@ -42,7 +42,8 @@ def kernel_rows(source: Source, columns: Columns, *, bandwidth: float, predicted
         require(source, column, option=option)
     if predicted:
         origin |= predictions(source, columns)
-    frame = source.frame.select(*(number(source, column).alias(name) for name, column in origin.items()))
+    also = [expression.alias(name) for name, expression in carried(source).items()]
+    frame = source.frame.select(*(number(source, column).alias(name) for name, column in origin.items()), *also)
     u = (nw.col("logged_action") - nw.col("target_action")) / bandwidth
     smoothed = nw.when((u >= -1) & (u <= 1)).then((1 - u * u) * (0.75 / bandwidth)).otherwise(0.0)
     named = frame.with_columns(propensity=nw.col("density"), target_propensity=smoothed)

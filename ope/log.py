@@ -11,7 +11,7 @@ from ope.embedding import count_embeddings, embedding_rows
 from ope.errors import InvalidRequest
 from ope.estimators.asked import predictions_missing
 from ope.formats.source import Source
-from ope.frames import Rows, rows_from_columns
+from ope.frames import Rows, carried, rows_from_columns
 from ope.kernel import kernel_rows
 from ope.loggers import count_loggers, logger_columns
 from ope.policies import Policy
@@ -43,7 +43,7 @@ class Log:
             return kernel_rows(source, request.columns, bandwidth=request.bandwidth, predicted=predicted)
         if self.shares is not None and policy is not None:
             return embedding_rows(source, request.columns, policy, self.shares, predicted=predicted)
-        also = logger_columns(source, request.columns, self.loggers)
+        also = carried(source) | logger_columns(source, request.columns, self.loggers)
         if policy is None:
             return rows_from_columns(source, request.columns, predicted=predicted, also=also)
         return rows_under(policy, source, request.columns, predicted=predicted, also=also)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ope.errors import InvalidRequest
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.source import Frame
 from ope.frames import Rows
 from ope.raw_weights import raw_weight
@@ -41,6 +42,11 @@ def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
             raise InvalidRequest(
                 f"{rows.source.name}: {what} goes through the rows in their order, and {rows.frame.implementation} "
                 "keeps none. Give a file, or a frame of polars, pandas or pyarrow."
+            )
+        if ROW_WEIGHT in rows.columns:
+            raise InvalidRequest(
+                f"{rows.source.name}: {what} takes one decision after the other, and these rows stand for "
+                "several each. Judge by the estimators that are sums, with --interval normal."
             )
         weight = raw_weight(RAW)
         assert weight is not None  # noqa: S101 - of RAW there is one

@@ -1,19 +1,24 @@
-"""What is asked of a log, as one value."""
+"""What is asked of a log, as one checked value."""
 
 from dataclasses import dataclass
 
-from ope.estimators.asked import Wanted
+from ope.bad_rows import reported
+from ope.errors import InvalidRequest
+from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
 from ope.intervals.sequence import Range
-from ope.intervals.table import Interval
-from ope.policies import Policy
+from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
+from ope.kernel import checked_bandwidth
+from ope.policies import Policy, parse_policy
+from ope.question import CANONICAL, Question
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a log; raises InvalidRequest when made of unknown names.
+    """What is asked of a log.
 
-    `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards.
+    `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
+    says whether bad rows are left out and listed.
     """
 
     columns: Columns
@@ -24,3 +29,39 @@ class Request:
     interval: Interval | None
     level: float
     within: Range | None = None
+    report: bool = False
+
+    @staticmethod
+    def of(question: Question) -> "Request":
+        """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
+        _check(question)
+        return Request(
+            columns=question.columns,
+            policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
+            wanted=wanted(question.estimators, max_weight=question.max_weight),
+            bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
+            method=question.interval,
+            interval=interval_method(question.interval),
+            level=checked_level(question.level),
+            within=None if question.reward_range is None else Range(*question.reward_range),
+            report=reported(question.on_bad_rows),
+        )
+
+
+def _check(question: Question) -> None:
+    columns, policies = question.columns, question.policies
+    if policies and columns.target_propensity != CANONICAL.target_propensity:
+        raise InvalidRequest(
+            f"--target-propensity {columns.target_propensity} and --policy {policies[0]} are two "
+            "answers to one question; give one of them."
+        )
+    if policies and columns.target_action is not None:
+        raise InvalidRequest(
+            f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
+            "give one of them."
+        )
+    if question.interval == SEQUENCE and question.reward_range is None:
+        raise InvalidRequest(
+            f"--interval {question.interval} needs --reward-range LO,HI: the rewards that can be, not those that were "
+            "seen."
+        )

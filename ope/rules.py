@@ -66,6 +66,12 @@ RULES: tuple[Rule, ...] = (
         "some logger had to be able to play the logged action",
         "Compute the propensities of each logger anew; the one that played it has one above 0.",
     ),
+    Rule(
+        "row_weight",
+        lambda h: (h > 0) & h.is_finite(),
+        "a row stands for a positive number of decisions",
+        "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
+    ),
     Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),

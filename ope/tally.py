@@ -18,6 +18,7 @@ from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
 from ope.raw_weights import raw_weight
+from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
@@ -72,7 +73,8 @@ def tally(rows: Rows, plan: Plan) -> Tally | None:
     """Return the rows' tally, or None where there is no row; raises InvalidLog for a broken one."""
     with reading(rows.source.name):
         pivot = _of_head(rows.frame, {"c": nw.col("reward")}, nw.col("c").median())["c"]
-        weighed, terms = _weighed(rows.frame, plan), row_terms(plan, pivot=pivot)
+        weighed = _weighed(rows.frame, plan)
+        terms = weighted(row_terms(plan, pivot=pivot), rows.columns)
         centres = _of_head(weighed, terms, nw.all().mean())
         total = _totals(rows, weighed, plan, terms=terms, centres=centres)
     if total["n"] == 0:

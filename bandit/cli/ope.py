@@ -9,16 +9,22 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bandit.cli.convert import convert
+from bandit.cli.exits import exit_codes
 from bandit.cli.output import Format
+from ope.bad_rows import REFUSE
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
 from ope.frames import Columns
+from ope.question import Question
 from ope.report.exact_json import report_as_json
 from ope.report.table import print_report
-from store.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
+
+
+app.command()(convert)
 
 
 @app.callback()
@@ -28,7 +34,7 @@ def ope() -> None:
 
 @app.command()
 def evaluate(  # noqa: PLR0913 - a command's options are its arguments
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or NDJSON logs, read as one.", metavar="FILE")],
+    files: Annotated[list[Path], typer.Argument(help="Logs of any format that convert reads, as one.", metavar="FILE")],
     *,
     policy: Annotated[
         list[str] | None,
@@ -64,12 +70,17 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     reward_range: Annotated[
         str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
+    ] = None,
+    on_bad_rows: Annotated[
+        str, typer.Option(help="refuse: stop at a row that breaks a rule; report: leave it out and list it.")
+    ] = REFUSE,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
-    with _exit_codes(), _spinner():
-        report = evaluate_files(
-            files,
+    with exit_codes(), _spinner():
+        question = Question(
             policies=policy or (),
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
@@ -80,7 +91,10 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             interval=interval,
             level=level,
             reward_range=None if reward_range is None else _range(reward_range),
+            log_format=log_format,
+            on_bad_rows=on_bad_rows,
         )
+        report = evaluate_files(files, question)
     _print(report, output)
 
 
@@ -104,15 +118,8 @@ def _print(report: dict[str, Evaluation], output: Format) -> None:
     for name, evaluation in report.items():
         for note in evaluation.notes:
             typer.echo(f"{name}: {note}", err=True)
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    try:
-        yield
-    except InvalidInput as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, InvalidRequest) else 1) from error
+        if evaluation.bad_rows is not None and evaluation.bad_rows.broken:
+            typer.echo(f"{name}: left out {evaluation.bad_rows.broken:,} bad rows", err=True)
 
 
 @contextmanager

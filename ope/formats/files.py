@@ -1,4 +1,4 @@
-"""Opens Parquet, CSV and NDJSON logs lazily; must not look at a row before it is asked to."""
+"""Opens logs of every format lazily; looks at no row before it is asked to, but at first lines to know the format."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,13 @@ import narwhals as nw
 import polars as pl
 
 from ope.errors import InvalidLog, InvalidRequest
+from ope.formats import dsjson, guess, vw_text
+from ope.formats.columns import LOG_COLUMNS
+from ope.formats.guess import checked_format, guessed
+from ope.formats.linewise import Reader, scan_lines
+from ope.formats.open_bandit import with_our_names
 from ope.formats.source import Source
+from ope.formats.tolerant import NdjsonRows, csv_rows, csv_schema
 
 DISTRIBUTION = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 NESTED: dict[str, pl.DataType] = {
@@ -25,18 +31,28 @@ NESTED: dict[str, pl.DataType] = {
 INFER_ROWS = 10_000
 
 
-def open_log(path: Path, *, numeric: Sequence[str]) -> Source:
+def open_log(path: Path, *, numeric: Sequence[str], kind: str | None = None, report: bool = False) -> Source:
     """Return the file as a lazy source; `numeric` names the columns that text formats must parse.
 
-    Raises InvalidRequest for a path that is no log file, InvalidLog for a file that cannot be read.
+    `kind` is one of the names in `ope.formats.guess`, by default what the file's name or first lines say. With
+    `report`, rows that cannot be read are left out, and told by the source's `asides`. Raises InvalidRequest for a
+    path that is no log file, InvalidLog for a file that cannot be read.
     """
-    scan = _scanner(path)
+    if not path.exists():
+        raise InvalidRequest(f"{path}: no such file. Give the path of a log: {', '.join(guess.FORMATS)}.")
+    if path.is_dir():
+        raise InvalidRequest(f"{path}: is a folder. Name its files: {path}/*.parquet")
+    kind = guessed(path) if kind is None else checked_format(kind, option="--from")
     if path.stat().st_size == 0:
         raise InvalidLog(f"{path}: the file is empty (0 bytes); a log needs a header or schema. Export it again.")
+    if kind in LINEWISE:
+        reader, columns = LINEWISE[kind]
+        return scan_lines(path, reader, {name: LOG_COLUMNS[name] for name in columns}, report=report)
     with reading(str(path)):
-        raw = scan(path, numeric)
-        typed = _parse(raw, numeric)
-    return Source(name=str(path), frame=nw.from_native(typed), raw=nw.from_native(raw))
+        if report and kind in {guess.CSV, guess.NDJSON}:
+            return _tolerant(path, kind, numeric)
+        raw = SCANNERS[kind](path, numeric)
+        return Source(name=str(path), frame=nw.from_native(_parse(raw, numeric)), raw=nw.from_native(raw))
 
 
 @contextmanager
@@ -52,18 +68,14 @@ def reading(name: str) -> Iterator[None]:
         ) from error
 
 
-def _scanner(path: Path) -> Callable[[Path, Sequence[str]], pl.LazyFrame]:
-    if not path.exists():
-        raise InvalidRequest(f"{path}: no such file. Give the path of a Parquet, CSV or NDJSON log.")
-    if path.is_dir():
-        raise InvalidRequest(f"{path}: is a folder. Name its files: {path}/*.parquet")
-    scan = SCANNERS.get(path.suffix.lower())
-    if scan is None:
-        raise InvalidRequest(
-            f"{path}: unknown extension {path.suffix!r}. A log ends in one of "
-            f"{', '.join(SCANNERS)}; rename or convert it."
-        )
-    return scan
+def _tolerant(path: Path, kind: str, numeric: Sequence[str]) -> Source:
+    if kind == guess.CSV:
+        source = scan_lines(path, csv_rows, csv_schema(path), report=True)
+    else:
+        reader = NdjsonRows(numeric)
+        source = scan_lines(path, reader, reader.schema(path), report=True)
+    typed = nw.from_native(_parse(source.raw.to_native(), numeric))
+    return Source(name=source.name, frame=typed, raw=source.raw, asides=source.asides)
 
 
 def _scan_parquet(path: Path, _: Sequence[str]) -> pl.LazyFrame:
@@ -87,13 +99,23 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
 def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
     text = [name for name in numeric if schema.get(name) == pl.String]
-    return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False))
+    lists = [pl.col(name).str.json_decode(kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
+    return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False), *lists)
 
 
-SCANNERS: dict[str, Callable[[Path, Sequence[str]], pl.LazyFrame]] = {
-    ".parquet": _scan_parquet,
-    ".pq": _scan_parquet,
-    ".csv": _scan_csv,
-    ".ndjson": _scan_ndjson,
-    ".jsonl": _scan_ndjson,
+def _scan_open_bandit(path: Path, _: Sequence[str]) -> pl.LazyFrame:
+    return with_our_names(_scan_csv(path, _))
+
+
+Scanner = Callable[[Path, Sequence[str]], pl.LazyFrame]
+SCANNERS: dict[str, Scanner] = {
+    guess.PARQUET: _scan_parquet,
+    guess.CSV: _scan_csv,
+    guess.NDJSON: _scan_ndjson,
+    guess.OPEN_BANDIT: _scan_open_bandit,
+}
+LINEWISE: dict[str, tuple[Reader, Sequence[str]]] = {
+    guess.DSJSON: (dsjson.read, dsjson.COLUMNS),
+    guess.CB: (vw_text.read_cb, vw_text.CB_COLUMNS),
+    guess.CB_ADF: (vw_text.read_adf, vw_text.ADF_COLUMNS),
 }

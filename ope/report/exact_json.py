@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ope.evaluation import Estimate, Evaluation
+from ope.formats.asides import Asides
 
 
 def report_as_json(report: Mapping[str, Evaluation]) -> dict[str, Any]:
@@ -22,7 +23,13 @@ def evaluation_as_json(evaluation: Evaluation) -> dict[str, Any]:
         "n": evaluation.n,
         "estimates": [_estimate(estimate) for estimate in evaluation.estimates],
         "diagnostics": {name: finite(value) for name, value in diagnostics.items()},
+        **({} if evaluation.bad_rows is None else {"bad_rows": bad_rows_as_json(evaluation.bad_rows)}),
     }
+
+
+def bad_rows_as_json(found: Asides) -> dict[str, Any]:
+    """Return how many rows were bad, and the first of them, as JSON values."""
+    return {"count": found.broken, "rows": [asdict(row) for row in found.shown]}
 
 
 def finite(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ope.diagnostics import Diagnostics
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.formats.asides import Asides
 from ope.report.exact_json import finite
 
 UNDEFINED = "–"
@@ -79,7 +80,16 @@ def _diagnostics(n: int, of: Diagnostics) -> tuple[str, ...]:
 
 
 def _notes(report: Mapping[str, Evaluation]) -> list[Text]:
-    return [Text(f"{_policy(name)}: {note}") for name, one in report.items() for note in one.notes]
+    notes = [Text(f"{_policy(name)}: {note}") for name, one in report.items() for note in one.notes]
+    return notes + [line for name, one in report.items() for line in _bad_rows(_policy(name), one.bad_rows)]
+
+
+def _bad_rows(policy: str, found: Asides | None) -> list[Text]:
+    if found is None:
+        return []
+    more = f", of which the first {len(found.shown)} are" if found.broken > len(found.shown) else ""
+    heading = f"{policy}: left out {found.broken:,} bad rows{more}{':' if found.broken else ''}"
+    return [Text(heading), *(Text(f"  {row}") for row in found.shown)]
 
 
 def _title(report: Mapping[str, Evaluation]) -> str:

@@ -5,7 +5,7 @@ import polars as pl
 
 from ope.errors import InvalidRequest
 from ope.formats.source import Source
-from ope.frames import Columns, Rows, number, require
+from ope.frames import Columns, Rows, carried, number, require
 from ope.policies import DISTRIBUTION, Policy
 from ope.scoring import has_distribution
 from ope.slates.survey import Survey
@@ -41,13 +41,14 @@ def ranking_rows(source: Source, columns: Columns, found: Survey, *, policy: Pol
     if SLATE not in scores:
         raise InvalidRequest(f"{source.name}: {why_not(SLATE, found, policy=policy)}. {WAY_OUT}")
     require(source, columns.reward, option="--reward")
-    frame = source.frame.with_columns(number(source, columns.reward).alias("reward")).to_native()
+    also = carried(source)
+    frame = source.frame.with_columns(number(source, columns.reward).alias("reward"), **also).to_native()
     canonical = {
         "reward": pl.col("reward"),
         "propensity": pl.col("pscore").cast(pl.Float64),
         "target_propensity": scores[SLATE] * pl.col("pscore"),
     }
-    named = nw.from_native(frame.select(**canonical, **scores))
+    named = nw.from_native(frame.select(*also, **canonical, **scores))
     return Rows(source=source, frame=named, origin=_origin(columns, policy))
 
 

@@ -17,6 +17,7 @@ from bandit.service.views import RewardRequest
 from bandit.settings import LoopConfig
 from bandit.wiring import open_app
 from ope.evaluate import evaluate_files
+from ope.question import Question
 from store.errors import InvalidInput
 from store.log.memory import MemoryStore
 from store.log.sqlite import SqliteStore
@@ -185,7 +186,7 @@ def test_rankings_are_judged_on_their_own_log(tmp_path: Path) -> None:
     run(scenario, store)
     assert export_loop(store, "loop", out).written == 300
     names = ["sips", "snsips", "iips", "sniips", "rips", "snrips"]
-    report = evaluate_files([out], policies=["uniform", "logged"], estimators=names)
+    report = evaluate_files([out], Question(policies=["uniform", "logged"], estimators=names))
     served = pl.read_parquet(out)["reward"].mean()
     assert [one.value for one in report["logged"].estimates] == pytest.approx([served] * 6)
     for one in report["uniform"].estimates:

@@ -8,6 +8,7 @@ import pytest
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 
 GOOD = {"reward": 1.0, "propensity": 0.5, "target_propensity": 0.25, "q_logged": 0.5, "q_target": 0.5}
 NAN, INF = float("nan"), float("inf")
@@ -44,7 +45,7 @@ def csv(path, column, value):
 def refusal(path, **options):
     """Return the text of the InvalidLog that the file raises."""
     with pytest.raises(InvalidLog) as caught:
-        evaluate_files([path], **options)
+        evaluate_files([path], Question(**options))
     return str(caught.value)
 
 
@@ -112,7 +113,7 @@ def test_unused_predictions_are_not_judged(tmp_path):
     """A bad prediction does not matter to an evaluation that reads none."""
     path = tmp_path / "log.parquet"
     pl.DataFrame(rows("q_logged", NAN)).write_parquet(path)
-    assert evaluate_files([path], estimators=["ips", "snips"])["columns"].n == 3
+    assert evaluate_files([path], Question(estimators=["ips", "snips"]))["columns"].n == 3
 
 
 def test_rounding_above_one_is_forgiven():
@@ -129,7 +130,7 @@ def test_missing_column():
     ):
         evaluate_frame(frame)
     with pytest.raises(InvalidRequest, match=r"no column 'clicks'.*Name yours with --reward\."):
-        evaluate_frame(pl.DataFrame([GOOD]), columns=Columns(reward="clicks"))
+        evaluate_frame(pl.DataFrame([GOOD]), Question(columns=Columns(reward="clicks")))
     with pytest.raises(InvalidRequest, match="--policy uniform, logged or fixed:ID"):
         evaluate_frame(frame.drop("target_propensity").rename({"propensty": "propensity"}))
 
@@ -137,7 +138,7 @@ def test_missing_column():
 def test_predicted_column_named_in_vain():
     """A prediction column that was named must be there; the default names may be absent."""
     with pytest.raises(InvalidRequest, match="no column 'model'"):
-        evaluate_frame(pl.DataFrame([GOOD]), columns=Columns(q_target="model"))
+        evaluate_frame(pl.DataFrame([GOOD]), Question(columns=Columns(q_target="model")))
 
 
 @pytest.mark.parametrize("column", [pl.lit("x"), pl.lit([1.0]), pl.date(2026, 1, 1)], ids=["text", "list", "date"])
@@ -240,7 +241,7 @@ def test_paths_that_are_no_logs(tmp_path):
 def test_wrong_questions(options, says):
     """An unknown name or value is refused with the choices."""
     with pytest.raises(InvalidRequest, match=says):
-        evaluate_frame(pl.DataFrame([GOOD]), **options)
+        evaluate_frame(pl.DataFrame([GOOD]), Question(**options))
 
 
 def test_estimator_without_its_columns():
@@ -254,4 +255,4 @@ def test_estimator_without_its_columns():
         "clipped_ips",
     ]
     with pytest.raises(InvalidRequest, match="estimator dr needs q_logged, which the log does not have"):
-        evaluate_frame(frame, estimators=["dr"])
+        evaluate_frame(frame, Question(estimators=["dr"]))

@@ -167,7 +167,7 @@ def test_every_option_is_documented(request):
     """Each option of the command stands in its reference page."""
     page = (request.config.rootpath / "docs/reference/ope.md").read_text()
     help_text = run("--help").stdout
-    options = [name for name in command.__kwdefaults__ if name != "output"]
-    for option in [*("--" + name.replace("_", "-") for name in options), "--format"]:
+    options = [name for name in command.__kwdefaults__ if name not in {"output", "log_format"}]
+    for option in [*("--" + name.replace("_", "-") for name in options), "--format", "--from"]:
         assert f"`{option}" in page
         assert option in help_text

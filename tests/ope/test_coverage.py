@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from ope.evaluate import evaluate_frame
+from ope.question import Question
 
 LOGGING = np.array([0.4, 0.3, 0.2, 0.1])
 TARGET = np.array([0.1, 0.2, 0.3, 0.4])
@@ -20,7 +21,7 @@ def covered(rng):
     reward = rng.binomial(1, MEANS[arm]).astype(float)
     log = {"reward": reward, "propensity": LOGGING[arm], "target_propensity": TARGET[arm]}
     model = {"q_logged": PREDICTED[arm], "q_target": np.full(ROWS, TARGET @ PREDICTED)}
-    (evaluation,) = evaluate_frame(pl.DataFrame(log | model), estimators=["ips", "snips", "dr"]).values()
+    (evaluation,) = evaluate_frame(pl.DataFrame(log | model), Question(estimators=["ips", "snips", "dr"])).values()
     return [one.interval[0] <= TRUTH <= one.interval[1] for one in evaluation.estimates]
 
 

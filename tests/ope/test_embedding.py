@@ -7,6 +7,7 @@ import pytest
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 
 COLUMNS = Columns(embedding="kind")
 ACTIONS = 30
@@ -15,7 +16,7 @@ KINDS = np.arange(ACTIONS) % 3
 
 def judged(frame, policy="uniform", **options):
     """Return {estimator: estimate} of one policy."""
-    evaluation = evaluate_frame(frame, **({"columns": COLUMNS, "policies": [policy]} | options))[policy]
+    evaluation = evaluate_frame(frame, Question(**({"columns": COLUMNS, "policies": [policy]} | options)))[policy]
     return {one.estimator: one for one in evaluation.estimates}
 
 
@@ -83,7 +84,7 @@ def test_files_are_one_log(tmp_path):
     log[:100].write_parquet(tmp_path / "a.parquet")
     log[100:].write_parquet(tmp_path / "b.parquet")
     options = {"columns": COLUMNS, "policies": ["uniform"], "estimators": ["ips", "snips"]}
-    for one in evaluate_files(sorted(tmp_path.iterdir()), **options)["uniform"].estimates:
+    for one in evaluate_files(sorted(tmp_path.iterdir()), Question(**options))["uniform"].estimates:
         assert one.value == pytest.approx(judged(log)[one.estimator].value, rel=1e-12)
         assert one.value == pytest.approx(judged(log.to_pandas())[one.estimator].value, rel=1e-12)
 

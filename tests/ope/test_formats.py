@@ -9,6 +9,7 @@ from bandit.export import SCHEMA
 from ope.errors import InvalidLog
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 from ope.report.exact_json import report_as_json
 
 RNG = np.random.default_rng(5)
@@ -52,7 +53,7 @@ def test_formats_agree(tmp_path, name):
 def test_exports_agree(tmp_path, name):
     """A nested export is scored alike from Parquet and NDJSON."""
     WRITERS[name](EXPORT, tmp_path / name)
-    found = report_as_json(evaluate_files([tmp_path / name], policies=["uniform"]))
+    found = report_as_json(evaluate_files([tmp_path / name], Question(policies=["uniform"])))
     assert [one["estimator"] for one in found["estimates"]] == [
         *["ips", "snips", "dm", "dr", "sndr", "beta_ips", "clipped_ips", "switch_dr", "dros"]
     ]
@@ -68,7 +69,7 @@ def test_what_export_writes_is_what_evaluate_reads(tmp_path, predicted):
     row = dict.fromkeys(SCHEMA) | {"action": "a", "propensity": 0.5, "reward": 1.0}
     rows = [row | {"distribution": pair, "predicted_rewards": predicted}] * 3
     pq.write_table(pl.DataFrame(rows, schema=SCHEMA).to_arrow(), path, compression="zstd")
-    report = evaluate_files([path], policies=["uniform", "logged", "fixed:a", "fixed:b"])
+    report = evaluate_files([path], Question(policies=["uniform", "logged", "fixed:a", "fixed:b"]))
     values = {name: one.estimates[0].value for name, one in report.items()}
     assert values == {"uniform": 1.0, "logged": 1.0, "fixed:a": 2.0, "fixed:b": 0.0}
     assert {len(one.estimates) for one in report.values()} == {9 if predicted else 4}
@@ -127,5 +128,5 @@ def test_column_options_in_every_format(tmp_path):
     expected = report_as_json(evaluate_frame(LOG))["estimates"][3]["value"]
     for name in ("log.parquet", "log.csv", "log.ndjson"):
         WRITERS[name](renamed, tmp_path / name)
-        found = report_as_json(evaluate_files([tmp_path / name], columns=columns))
+        found = report_as_json(evaluate_files([tmp_path / name], Question(columns=columns)))
         assert found["estimates"][3]["value"] == pytest.approx(expected, rel=1e-12)

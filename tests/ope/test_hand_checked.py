@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from ope.evaluate import evaluate_frame
+from ope.question import Question
 from ope.report.exact_json import report_as_json
 
 FOUR_ROWS = pl.DataFrame(
@@ -21,7 +22,7 @@ FOUR_ROWS = pl.DataFrame(
 
 def estimates(frame, **options):
     """Return the single target's estimates by name."""
-    (evaluation,) = evaluate_frame(frame, **options).values()
+    (evaluation,) = evaluate_frame(frame, Question(**options)).values()
     return {estimate.estimator: estimate for estimate in evaluation.estimates}
 
 
@@ -102,7 +103,9 @@ def test_diagnostics():
 
 def test_one_row_has_a_value_but_no_spread():
     """With n = 1 every standard error and bound is null, and nothing warns."""
-    report = report_as_json(evaluate_frame(FOUR_ROWS.head(1), estimators=["ips", "snips", "dm", "dr", "sndr"]))
+    report = report_as_json(
+        evaluate_frame(FOUR_ROWS.head(1), Question(estimators=["ips", "snips", "dm", "dr", "sndr"]))
+    )
     assert report["n"] == 1
     assert [one["value"] for one in report["estimates"]] == [2.0, 1.0, 0.5, 1.5, 1.0]
     assert all(one["stderr"] is None and one["interval"] == [None, None] for one in report["estimates"])

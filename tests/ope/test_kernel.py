@@ -9,13 +9,14 @@ import textbook
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 
 COLUMNS = Columns(target_action="chosen")
 
 
 def judged(frame, bandwidth=0.5, **options):
     """Return {estimator: estimate} of a log of numeric actions."""
-    (evaluation,) = evaluate_frame(frame, columns=COLUMNS, bandwidth=bandwidth, **options).values()
+    (evaluation,) = evaluate_frame(frame, Question(columns=COLUMNS, bandwidth=bandwidth, **options)).values()
     return {one.estimator: one for one in evaluation.estimates}
 
 
@@ -107,4 +108,4 @@ def test_bad_rows(column, value, says):
 def test_wrong_questions(columns, options, says):
     """A bandwidth and a target's action come together."""
     with pytest.raises(InvalidRequest, match=says):
-        evaluate_frame(pl.DataFrame(simulated(5, 44)), columns=columns, **options)
+        evaluate_frame(pl.DataFrame(simulated(5, 44)), Question(columns=columns, **options))

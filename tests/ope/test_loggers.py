@@ -10,6 +10,7 @@ from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.table import ESTIMATORS
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 
 COLUMNS = Columns(logger="logger")
 NAMES = [one.name for one in ESTIMATORS.values() if one.name.startswith(("balanced_", "weighted_"))]
@@ -38,7 +39,7 @@ def simulated(rows, seed):
 
 def by_name(frame, names=NAMES, columns=COLUMNS, **options):
     """Return {estimator: (value, stderr)}."""
-    (evaluation,) = evaluate_frame(frame, columns=columns, estimators=list(names), **options).values()
+    (evaluation,) = evaluate_frame(frame, Question(columns=columns, estimators=list(names), **options)).values()
     return {one.estimator: (one.value, one.stderr) for one in evaluation.estimates}
 
 
@@ -60,7 +61,7 @@ def test_files_are_one_log(tmp_path):
     log = pl.DataFrame(simulated(400, 52))
     for number, (_, part) in enumerate(log.group_by("logger", maintain_order=True)):
         part.write_parquet(tmp_path / f"{number}.parquet")
-    report = evaluate_files(sorted(tmp_path.iterdir()), columns=COLUMNS, estimators=NAMES)["columns"]
+    report = evaluate_files(sorted(tmp_path.iterdir()), Question(columns=COLUMNS, estimators=NAMES))["columns"]
     expected = by_name(log)
     for one in report.estimates:
         assert (one.value, one.stderr) == pytest.approx(expected[one.estimator], rel=1e-10), one.estimator

@@ -6,6 +6,7 @@ import pytest
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.frames import Columns
+from ope.question import Question
 from ope.report.exact_json import report_as_json
 
 
@@ -31,7 +32,7 @@ EXPORT = pl.DataFrame(
 
 def judged(policy, frame=EXPORT, **options):
     """Return one policy's evaluation and its values by estimator."""
-    evaluation = evaluate_frame(frame, policies=[policy], **options)[policy]
+    evaluation = evaluate_frame(frame, Question(policies=[policy], **options))[policy]
     return evaluation, {one.estimator: one.value for one in evaluation.estimates}
 
 
@@ -89,7 +90,7 @@ def test_fixed_action_in_one_file_of_two(tmp_path):
     """An action needs to occur in one file of the log, not in each."""
     EXPORT[:1].write_parquet(tmp_path / "1.parquet")
     EXPORT[1:2].write_parquet(tmp_path / "2.parquet")
-    report = evaluate_files(sorted(tmp_path.iterdir()), policies=["fixed:a"])
+    report = evaluate_files(sorted(tmp_path.iterdir()), Question(policies=["fixed:a"]))
     assert report["fixed:a"].n == 2
 
 
@@ -113,7 +114,7 @@ def test_other_column_names():
 
 def test_several_policies_keep_their_order():
     """Policies are reported by name, in the order asked, each once."""
-    report = report_as_json(evaluate_frame(EXPORT, policies=["logged", "fixed:a", "uniform", "logged"]))
+    report = report_as_json(evaluate_frame(EXPORT, Question(policies=["logged", "fixed:a", "uniform", "logged"])))
     assert list(report) == ["policies"]
     assert list(report["policies"]) == ["logged", "fixed:a", "uniform"]
 

@@ -14,6 +14,7 @@ from ope.estimators.table import ESTIMATORS
 from ope.evaluate import evaluate_frame
 from ope.formats.source import Source
 from ope.frames import Columns, rows_from_columns
+from ope.question import Question
 from ope.tally import Plan, tally
 from ope.weights import TRANSFORMS, Weight
 
@@ -41,13 +42,13 @@ def played(log):
 
 def values(log):
     """Return every estimator's value."""
-    (evaluation,) = evaluate_frame(log, estimators=list(members(log))).values()
+    (evaluation,) = evaluate_frame(log, Question(estimators=list(members(log)))).values()
     return {estimate.estimator: estimate.value for estimate in evaluation.estimates}
 
 
 def stderrs(log):
     """Return every estimator's standard error."""
-    (evaluation,) = evaluate_frame(log, estimators=list(members(log))).values()
+    (evaluation,) = evaluate_frame(log, Question(estimators=list(members(log)))).values()
     return {estimate.estimator: estimate.stderr for estimate in evaluation.estimates}
 
 

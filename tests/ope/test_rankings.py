@@ -10,6 +10,7 @@ import textbook
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.table import ESTIMATORS
 from ope.evaluate import evaluate_files, evaluate_frame
+from ope.question import Question
 
 NAMES = [one.name for one in ESTIMATORS.values() if one.of_rankings]
 ACTIONS, SLOTS = 4, 3
@@ -81,7 +82,7 @@ def simulated(rows, seed, *, cut=False):
 
 def by_name(frame, names=NAMES, **options):
     """Return {estimator: (value, stderr)}."""
-    (evaluation,) = evaluate_frame(frame, estimators=list(names), **options).values()
+    (evaluation,) = evaluate_frame(frame, Question(estimators=list(names), **options)).values()
     return {one.estimator: (one.value, one.stderr) for one in evaluation.estimates}
 
 
@@ -146,7 +147,7 @@ def test_files_are_one_log(tmp_path):
     deep = log.filter(pl.col("slot_rewards").list.len() > 1)
     shallow.write_parquet(tmp_path / "a.parquet")
     deep.write_ndjson(tmp_path / "b.ndjson")
-    report = evaluate_files(sorted(tmp_path.iterdir()), estimators=NAMES)["columns"]
+    report = evaluate_files(sorted(tmp_path.iterdir()), Question(estimators=NAMES))["columns"]
     expected = by_name(log)
     for one in report.estimates:
         assert (one.value, one.stderr) == pytest.approx(expected[one.estimator], rel=1e-11), one.estimator
@@ -214,7 +215,7 @@ WITHOUT_MARGINALS = EXPORT.with_columns(
 def test_refusals_in_words(frame, options, says):
     """What a log of rankings lacks is named, with the export's own reason."""
     with pytest.raises(InvalidRequest, match=says):
-        evaluate_frame(frame, **({"estimators": ["rips", "iips"]} | options))
+        evaluate_frame(frame, Question(**({"estimators": ["rips", "iips"]} | options)))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_bad_rows(column, value, says):
     values[2] = value
     bad = log.with_columns(pl.Series(column, values, dtype=log.schema[column]))
     with pytest.raises(InvalidLog, match=r"frame: row 3: ") as caught:
-        evaluate_frame(bad, estimators=NAMES)
+        evaluate_frame(bad, Question(estimators=NAMES))
     assert says in str(caught.value)
 
 
@@ -252,4 +253,4 @@ def test_what_one_file_lacks_the_log_lacks(tmp_path):
     EXPORT.write_parquet(tmp_path / "a.parquet")
     WITHOUT_MARGINALS.write_parquet(tmp_path / "b.parquet")
     with pytest.raises(InvalidRequest, match=r"null in 1 of 2 rows \(guards changed since\)"):
-        evaluate_files(sorted(tmp_path.iterdir()), policies=["uniform"], estimators=["iips"])
+        evaluate_files(sorted(tmp_path.iterdir()), Question(policies=["uniform"], estimators=["iips"]))

@@ -9,6 +9,7 @@ from scipy import stats
 
 from ope.estimators.table import ESTIMATORS, MOST
 from ope.evaluate import evaluate_frame
+from ope.question import Question
 from ope.weights import TRANSFORMS
 
 RNG = np.random.default_rng(20)
@@ -34,7 +35,7 @@ ENGINES = [
 
 def judged(frame, estimators=None):
     """Return the evaluation of the single target."""
-    (evaluation,) = evaluate_frame(frame, estimators=estimators).values()
+    (evaluation,) = evaluate_frame(frame, Question(estimators=estimators)).values()
     return evaluation
 
 

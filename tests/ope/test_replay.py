@@ -7,6 +7,7 @@ import pytest
 from ope.errors import InvalidRequest
 from ope.estimators.replay import Replay
 from ope.evaluate import evaluate_files, evaluate_frame
+from ope.question import Question
 
 RNG = np.random.default_rng(71)
 N = 4_000
@@ -21,7 +22,7 @@ LOG = pl.DataFrame(
 
 def replay(frame, name="replay", **options):
     """Return the evaluation by replay, and its estimate."""
-    (evaluation,) = evaluate_frame(frame, estimators=[name], **options).values()
+    (evaluation,) = evaluate_frame(frame, Question(estimators=[name], **options)).values()
     return evaluation, evaluation.estimates[0]
 
 
@@ -59,7 +60,7 @@ def test_wherever_the_log_is_cut(tmp_path, cut):
     """Files are one log, read in their order."""
     LOG[:cut].write_parquet(tmp_path / "a.parquet")
     LOG[cut:].write_parquet(tmp_path / "b.parquet")
-    [found] = evaluate_files(sorted(tmp_path.iterdir()), estimators=["replay:4"])["columns"].estimates
+    [found] = evaluate_files(sorted(tmp_path.iterdir()), Question(estimators=["replay:4"]))["columns"].estimates
     _, expected = replay(LOG, "replay:4")
     assert (found.value, found.stderr) == pytest.approx((expected.value, expected.stderr), rel=1e-12)
 

@@ -17,6 +17,7 @@ from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
 from ope.intervals.mixture import LARGEST, MANY, RHO, Mixture, _rise
 from ope.intervals.sequence import Bounds, Range
+from ope.question import Question
 
 VALUES = st.lists(st.floats(0, 30), max_size=40)
 UNIT = Range(0.0, 1.0)
@@ -149,7 +150,7 @@ LOG = {"reward": [1.0, 0.0, 1.0, 1.0], "propensity": [0.5, 0.25, 0.5, 0.5], "tar
 
 def test_an_evaluation_takes_it_from_the_rows() -> None:
     """It is the fold over w and r in their order; estimators that it does not bound say so."""
-    found = evaluate_frame(pl.DataFrame(LOG), interval="eb_mixture", reward_range=(0, 2))["columns"]
+    found = evaluate_frame(pl.DataFrame(LOG), Question(interval="eb_mixture", reward_range=(0, 2)))["columns"]
     weights, rewards = np.array([1.0, 2.0, 0.5, 1.0]), np.array([1.0, 0.0, 1.0, 1.0])
     by_name = {one.estimator: one for one in found.estimates}
     assert by_name["ips"].interval == Bounds(Range(0.0, 2.0)).fold(weights, rewards).at(0.95)
@@ -164,8 +165,8 @@ def test_files_are_read_one_after_the_other(tmp_path) -> None:
     frame[:99].write_parquet(tmp_path / "a.parquet")
     frame[99:].write_csv(tmp_path / "b.csv")
     asked = {"estimators": ["ips"], "interval": "eb_mixture", "reward_range": (0, 1)}
-    [whole] = evaluate_frame(frame, **asked)["columns"].estimates
-    [parts] = evaluate_files([tmp_path / "a.parquet", tmp_path / "b.csv"], **asked)["columns"].estimates
+    [whole] = evaluate_frame(frame, Question(**asked))["columns"].estimates
+    [parts] = evaluate_files([tmp_path / "a.parquet", tmp_path / "b.csv"], Question(**asked))["columns"].estimates
     assert parts.interval == whole.interval
 
 
@@ -177,10 +178,10 @@ def test_a_log_is_read_in_parts(tmp_path, monkeypatch, ending) -> None:
 
     def judged(log):
         if ending == "frame":
-            return evaluate_frame(log, **asked)["columns"].estimates
+            return evaluate_frame(log, Question(**asked))["columns"].estimates
         path = tmp_path / f"log.{ending}"
         getattr(log, f"write_{ending}")(path)
-        return evaluate_files([path], **asked)["columns"].estimates
+        return evaluate_files([path], Question(**asked))["columns"].estimates
 
     whole = judged(frame)
     monkeypatch.setattr(ordered, "AT_ONCE", 7)
@@ -195,12 +196,12 @@ def test_a_log_is_read_in_parts(tmp_path, monkeypatch, ending) -> None:
 def test_what_it_needs_is_said(tmp_path) -> None:
     """The range must be declared, be one, and hold the rewards: a row outside is named."""
     with pytest.raises(InvalidRequest, match=r"needs --reward-range LO,HI"):
-        evaluate_frame(pl.DataFrame(LOG), interval="eb_mixture")
+        evaluate_frame(pl.DataFrame(LOG), Question(interval="eb_mixture"))
     with pytest.raises(InvalidLog, match=r"row 1: the reward is 1; --reward-range says .* \(3 rows are outside.\)"):
-        evaluate_frame(pl.DataFrame(LOG), interval="eb_mixture", reward_range=(0, 0.5))
+        evaluate_frame(pl.DataFrame(LOG), Question(interval="eb_mixture", reward_range=(0, 0.5)))
     for bad in ((1.0, 0.0), (0.0, math.inf), (0.0, math.nan)):
         with pytest.raises(InvalidRequest, match="two finite numbers, the smaller first"):
-            evaluate_frame(pl.DataFrame(LOG), interval="eb_mixture", reward_range=bad)
+            evaluate_frame(pl.DataFrame(LOG), Question(interval="eb_mixture", reward_range=bad))
     pl.DataFrame(LOG).write_csv(tmp_path / "log.csv")
     command = ["ope", "evaluate", str(tmp_path / "log.csv"), "--interval", "eb_mixture", "--reward-range"]
     assert CliRunner().invoke(app, [*command, "0,1", "--format", "json"]).exit_code == 0

@@ -11,6 +11,7 @@ from scipy import stats
 from ope.estimators.table import MOST
 from ope.estimators.tuning import slope
 from ope.evaluate import evaluate_frame
+from ope.question import Question
 
 
 @dataclass
@@ -56,7 +57,7 @@ def test_mse_chooses_as_the_paper_does():
         tamed = [*(np.minimum(w, most) for most in MOST), w]
         bounds = [textbook.mse_bound(one * log["reward"], (w - one) * log["reward"], w) for one in tamed]
         best = int(np.argmin(bounds))
-        [found] = evaluate_frame(pl.DataFrame(log), estimators=["clipped_ips:mse"])["columns"].estimates
+        [found] = evaluate_frame(pl.DataFrame(log), Question(estimators=["clipped_ips:mse"]))["columns"].estimates
         assert found.value == pytest.approx((tamed[best] * log["reward"]).mean(), rel=1e-9)
         chosen.add(best)
     assert len(chosen) > 2

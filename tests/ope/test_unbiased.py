@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from ope.evaluate import evaluate_frame
+from ope.question import Question
 
 LOGGING = np.array([0.6, 0.25, 0.1, 0.05])
 TARGET = np.array([0.05, 0.1, 0.25, 0.6])  # weights up to 12
@@ -36,7 +37,7 @@ def off(*, rounds, seed):
 
 
 def _estimates(log, names):
-    (evaluation,) = evaluate_frame(pl.DataFrame(log), estimators=names).values()
+    (evaluation,) = evaluate_frame(pl.DataFrame(log), Question(estimators=names)).values()
     return evaluation.estimates
 
 

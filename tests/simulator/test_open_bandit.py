@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ope.evaluate import evaluate_files
+from ope.question import Question
 from simulator.datasets import fetch
 from simulator.datasets.cli import app
 from simulator.datasets.fetch import Sdist, cached
@@ -117,7 +118,7 @@ def test_command_writes_what_evaluate_reads(small, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (0, f"{out}: 2 rows of bts/men, mean reward 0.50000\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bts.parquet", small.name]
-    (ips, *_) = evaluate_files([out], policies=["uniform"])["uniform"].estimates
+    (ips, *_) = evaluate_files([out], Question(policies=["uniform"]))["uniform"].estimates
     assert ips.value == pytest.approx((1 / 34 / 0.5) / 2)
 
 
@@ -209,6 +210,6 @@ def test_real_download(tmp_path):
     }
     out = tmp_path / "random.parquet"
     load(Campaign.MEN, Behaviour.RANDOM, path=path).sink_parquet(out)
-    (ips, snips, *_) = evaluate_files([out], policies=["uniform"])["uniform"].estimates
+    (ips, snips, *_) = evaluate_files([out], Question(policies=["uniform"]))["uniform"].estimates
     assert ips.value == pytest.approx(0.0046, rel=1e-12)
     assert snips.value == pytest.approx(0.0046, rel=1e-12)

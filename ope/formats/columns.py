@@ -1,0 +1,41 @@
+"""The columns that a log of ours may have, with their types: what foreign formats are read into and written from."""
+
+from typing import Any
+
+import polars as pl
+
+PAIRS = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
+NUMBERS = pl.List(pl.Float64())
+LINE = "honeyguide: line"
+"""The number of the line that a row was read from, from 1, where rows are fewer than lines; no column of a file."""
+
+ROW_WEIGHT = "row_weight"
+"""How many decisions a row stands for, where a log kept only some of them."""
+
+LOG_COLUMNS: dict[str, Any] = {
+    "decision_id": pl.String,
+    "at": pl.Datetime("us", "UTC"),
+    "context": pl.String,
+    "actions": pl.String,
+    "distribution": PAIRS,
+    "predicted_rewards": NUMBERS,
+    "ranking": PAIRS,
+    "pscore": pl.Float64,
+    "pscore_cascade": NUMBERS,
+    "pscore_item_position": NUMBERS,
+    "pscore_item_position_reason": pl.String,
+    "slot_rewards": NUMBERS,
+    "action": pl.String,
+    "propensity": pl.Float64,
+    "explored": pl.Boolean,
+    "reward": pl.Float64,
+    "outcome": pl.String,
+    "slot": pl.Int64,
+    "component": pl.String,
+    "policy": pl.String,
+    "model_version": pl.String,
+    "n_actions": pl.Int64,
+    ROW_WEIGHT: pl.Float64,
+    LINE: pl.Int64,
+}
+"""Those of `honeyguide export`, `context` and `actions` as JSON text, then what only foreign logs have."""

@@ -1,0 +1,33 @@
+"""What may be asked of a log, as it is said: names, columns and numbers, unchecked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ope.bad_rows import REFUSE
+from ope.frames import Columns
+
+CANONICAL = Columns()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
+
+    Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
+    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
+    """
+
+    policies: Sequence[str] = ()
+    columns: Columns = CANONICAL
+    estimators: Sequence[str] | None = None
+    max_weight: float | None = None
+    bandwidth: float | None = None
+    interval: str = "normal"
+    level: float = 0.95
+    reward_range: tuple[float, float] | None = None
+    log_format: str | None = None
+    on_bad_rows: str = REFUSE
+
+
+USUAL = Question()
+"""What is asked where nothing is said."""
