@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
@@ -19,6 +20,7 @@ from ope.report.table import print_report
 from store.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
+app.command("diagnose")(diagnose)
 
 
 @app.callback()

@@ -28,16 +28,20 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Canon:
-    """A log under the names of the roles; `there` are the roles that all its files have."""
+    """A log under the names of the roles; `there` are the roles that all its files have.
+
+    `doubted` says that a file could not simply be read, so that rows may be marked as broken lines.
+    """
 
     files: tuple[str, ...]
     frame: pl.LazyFrame
     there: frozenset[str]
     segments: tuple[str, ...]
     findings: tuple[Finding, ...]
+    doubted: bool
 
 
-def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str]) -> Canon:
+def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str], *, doubted: bool = False) -> Canon:
     """Return the files as one log. Raises InvalidRequest for a column that was named and is nowhere."""
     schemas = [one.frame.collect_schema() if one.frame is not None else None for one in opened]
     _check_asked(opened, schemas, roles, segments)
@@ -52,7 +56,8 @@ def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str]) -> Ca
         frames.append(_select(one.frame, schema, columns, segments).with_columns(file=pl.lit(place, pl.UInt32)))
     empty = pl.LazyFrame(schema={"file": pl.UInt32, "row": pl.Int64, BROKEN: pl.Boolean})
     frame = pl.concat([*frames, empty], how="diagonal_relaxed")
-    return Canon(tuple(one.name for one in opened), frame, frozenset(there), tuple(segments), tuple(findings))
+    names, known = tuple(one.name for one in opened), frozenset(there if frames else ())
+    return Canon(names, frame, known, tuple(segments), tuple(findings), doubted)
 
 
 def _select(
@@ -118,7 +123,9 @@ def _inner(kind: pl.List) -> pl.DataType:
 def _pairs(column: str, kind: pl.DataType) -> pl.Expr:
     if kind == PAIRS:
         return pl.col(column)
-    fields = [pl.element().struct.field(name).cast(to) for name, to in (("action", pl.String), ("propensity", pl.Float64))]
+    fields = [
+        pl.element().struct.field(name).cast(to) for name, to in (("action", pl.String), ("propensity", pl.Float64))
+    ]
     return pl.col(column).list.eval(pl.struct(fields))
 
 

@@ -133,13 +133,12 @@ def _by_action(q: Question) -> pl.LazyFrame:
 def _by_eligible(q: Question) -> pl.LazyFrame:
     if not q.has("action", "distribution"):
         return pl.LazyFrame()
-    pairs = q.rows.filter(pl.col("whole") & (pl.col("own") > 0)).select("action", "distribution").explode("distribution")
-    entry = pl.col("distribution").struct
-    p = entry.field("propensity")
-    long = pairs.select(pl.col("action").alias("played"), action=entry.field("action"), p=p, variance=p * (1 - p))
-    drawn = (pl.col("played") == pl.col("action")).sum().cast(pl.Int64)
-    sums = [drawn.alias("drawn"), pl.col("p").sum().alias("expected"), pl.col("variance").sum()]
-    return long.group_by("action").agg(*sums)
+    lists = {"id": pl.col("distribution").list.eval(pl.element().struct.field("action")), "p": pl.col("masses")}
+    long = q.rows.filter(pl.col("whole") & pl.col("action").is_not_null()).select("action", **lists).explode("id", "p")
+    drawn = (pl.col("id") == pl.col("action")).sum().cast(pl.Int64)
+    p = pl.col("p")
+    sums = {"drawn": drawn, "expected": p.sum(), "variance": (p * (1 - p)).sum()}
+    return long.group_by(pl.col("id").alias("eligible")).agg(**sums)
 
 
 def _by_segment(q: Question, name: str) -> pl.LazyFrame:
@@ -173,7 +172,7 @@ def settled(q: Question, total: Mapping[str, Any]) -> pl.LazyFrame:
 
 
 def usual_reward(total: Mapping[str, Any]) -> float:
-    """Return the commonest of the smallest reward, the largest and 0: what most decisions earn where rewards are rare."""
+    """Return the commonest of the smallest reward, the largest and 0."""
     candidates = [(total.get("at_least") or 0, total.get("least")), (total.get("at_most") or 0, total.get("most"))]
     candidates.append((total.get("at_zero") or 0, 0.0))
     usual = max(candidates, key=lambda pair: pair[0])[1]
@@ -191,10 +190,14 @@ def _by_id(q: Question, of_ids: int) -> pl.LazyFrame:
     said = [name for name in ("reward", "propensity", "action", "at") if q.has(name)]
     content = pl.col(CONTENT) if not q.has("decision_id") else pl.struct(said).hash() if said else pl.lit(0, pl.UInt64)
     rows = known.select("index", "file", "row", key.alias("key"), content.alias("content"))
-    shared = rows.filter(pl.col("key") % of_ids == 0).group_by("key").agg(
-        pl.len().cast(pl.Int64).alias("n"),
-        pl.col("content").n_unique().cast(pl.Int64).alias("contents"),
-        pl.col("index").min().alias("first"),
+    shared = (
+        rows.filter(pl.col("key") % of_ids == 0)
+        .group_by("key")
+        .agg(
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col("content").n_unique().cast(pl.Int64).alias("contents"),
+            pl.col("index").min().alias("first"),
+        )
     )
     return shared.select(
         pl.len().cast(pl.Int64).alias("keys"),

@@ -89,8 +89,18 @@ def grade(
 _CONCENTRATION = ("largest_weight", "weight_tail", "ess", "top_share", "action_ess", "segment_ess")
 CAUSES: dict[str, tuple[str, ...]] = {
     **{code: _CONCENTRATION[:place] for place, code in enumerate(_CONCENTRATION) if place},
-    "calibration": ("argmax_logged", "overexplored", "propensity_constant", "propensity_mismatch", "distribution_sum"),
+    "calibration": (
+        "argmax_logged",
+        "overexplored",
+        "propensity_constant",
+        "propensity_mismatch",
+        "distribution_sum",
+        "action_impossible",
+    ),
     "propensity_mismatch": ("distribution_sum",),
+    "propensity_missing": ("column_missing",),
+    "argmax_logged": ("distribution_sum",),
+    "overexplored": ("distribution_sum", "action_impossible"),
     "mean_weight": (
         "argmax_logged",
         "overexplored",
@@ -98,11 +108,13 @@ CAUSES: dict[str, tuple[str, ...]] = {
         "propensity_mismatch",
         "distribution_sum",
         "calibration",
+        "action_impossible",
         "support_deficit",
         "no_exploration",
     ),
     "reward_constant": ("rewards_missing", "reward_invalid"),
     "rewards_few": ("reward_constant", "rewards_missing"),
+    "rewards_missing": ("column_missing",),
     "reward_gap": ("rewards_missing", "rewards_immature"),
 }
 """What may explain a finding: consequences stand in the report beside their cause, not as faults of their own."""

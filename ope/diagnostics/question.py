@@ -79,17 +79,19 @@ def _is_probability(p: pl.Expr) -> pl.Expr:
 def _with_distribution(rows: pl.LazyFrame, *, action: bool) -> pl.LazyFrame:
     p = pl.col("distribution").list.eval(pl.element().struct.field("propensity"))
     entry = pl.element().struct.field("propensity")
-    sound = (entry >= 0) & (entry <= 1 + ROUNDING) & entry.is_finite() & pl.element().struct.field("action").is_not_null()
+    sound = (
+        (entry >= 0) & (entry <= 1 + ROUNDING) & entry.is_finite() & pl.element().struct.field("action").is_not_null()
+    )
     whole = pl.col("distribution").list.eval(sound.fill_null(value=False)).list.all() & (p.list.len() > 0)
     rows = rows.with_columns(masses=p, whole=whole.fill_null(value=False))
     rows = rows.with_columns(mass=pl.col("masses").list.sum())
     if not action:
         return rows
     # What is most likely may be tied; floats that were computed in another order differ in the last digits.
-    near = pl.element().filter(pl.element() >= pl.element().max() * (1 - ROUNDING))
-    most = pl.col("masses").list.eval(near.sum()).list.first()
-    rows = rows.with_columns(own=at_logged_action(pl.col("masses")), most=most)
-    return rows.with_columns(greedy=pl.col("own") >= pl.col("masses").list.max() * (1 - ROUNDING))
+    largest = pl.col("masses").list.max()
+    ties = (pl.col("masses") / largest).list.eval(pl.element() >= 1 - ROUNDING).list.sum()
+    rows = rows.with_columns(own=at_logged_action(pl.col("masses")), largest=largest, most=largest * ties)
+    return rows.with_columns(greedy=pl.col("own") >= pl.col("largest") * (1 - ROUNDING))
 
 
 def _with_targets(q: Question) -> tuple[pl.LazyFrame, tuple[Target, ...]]:
@@ -118,7 +120,9 @@ def _weight(target: pl.Expr) -> pl.Expr:
 
 def _check(policy: Policy, q: Question) -> None:
     if policy.action is not None and not q.has("action"):
-        raise InvalidRequest(f"--policy {policy.name}: the log has no column 'action'. Name yours with --column action=NAME.")
+        raise InvalidRequest(
+            f"--policy {policy.name}: the log has no column 'action'. Name yours with --column action=NAME."
+        )
     if policy.name == "uniform" and not (q.has("distribution") or q.has("n_actions")):
         raise InvalidRequest(
             "--policy uniform: the log has neither a distribution nor n_actions, so that nobody knows how many "
@@ -140,7 +144,9 @@ def version_position(version: str) -> int:
     """Return the position of `line@position`; raises InvalidRequest for another text."""
     line, at, position = version.rpartition("@")
     if not (line and at and position.isdigit()):
-        raise InvalidRequest(f"--target-version is {version!r}; a version is LINE@POSITION, such as linear_ts-35bf1cbd@3594.")
+        raise InvalidRequest(
+            f"--target-version is {version!r}; a version is LINE@POSITION, such as linear_ts-35bf1cbd@3594."
+        )
     return int(position)
 
 

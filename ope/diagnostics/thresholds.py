@@ -34,10 +34,14 @@ THRESHOLDS: tuple[Threshold, ...] = (
     Threshold("largest_share_refuse", 0.25, "one row then decides the estimate"),
     Threshold("support_warn", 0.001, "mass on what was never logged biases an estimate by up to it times the range"),
     Threshold("support_refuse", 0.01, "1% of the reward's range is more than most improvements"),
-    Threshold("alpha", 0.001, "each family of tests errs on at most this share of healthy logs, all its parts together"),
+    Threshold(
+        "alpha", 0.001, "each family of tests errs on at most this share of healthy logs, all its parts together"
+    ),
     Threshold("sum_tolerance", 1e-4, "probabilities written with six digits, over a hundred actions, are off by less"),
     Threshold("mismatch_tolerance", 1e-3, "relative; probabilities written with four digits are off by less"),
-    Threshold("no_exploration_warn", 0.9, "with so many rows of propensity 1, the others carry all that can be learned"),
+    Threshold(
+        "no_exploration_warn", 0.9, "with so many rows of propensity 1, the others carry all that can be learned"
+    ),
     Threshold("missing_warn", 0, "a decision without an outcome has no place in an evaluation; none may be dropped"),
     Threshold("missing_refuse", 0.01, "losing 1% of the outcomes can bias an estimate by 1% of the reward's range"),
     Threshold("gap_share", 0.25, "a period with less than this share of the usual rewards is no ordinary week"),
@@ -73,4 +77,6 @@ def _number(name: str, text: str) -> float:
         value = math.nan
     if math.isfinite(value) and value >= 0:
         return value
-    raise InvalidRequest(f"threshold {name} is {text!r}; it is a number from 0 on. Try --threshold {name}={DEFAULTS[name]:g}.")
+    raise InvalidRequest(
+        f"threshold {name} is {text!r}; it is a number from 0 on. Try --threshold {name}={DEFAULTS[name]:g}."
+    )

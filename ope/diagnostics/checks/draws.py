@@ -89,14 +89,14 @@ def _calibration(facts: Facts) -> Answer:
 
 def _against_distributions(facts: Facts) -> Finding:
     """Σ (1{drawn} − p) over the rows where the action was eligible has mean 0 and the variance Σ p (1 − p)."""
-    by_action = facts.eligible.filter(pl.col("expected") > 0).sort("action")
+    by_action = facts.eligible.filter(pl.col("expected") > 0).sort("eligible")
     drawn, expected, variance = (by_action[name].to_numpy() for name in ("drawn", "expected", "variance"))
     logs = tail(np.abs(drawn - expected), np.maximum(variance, 0)) + math.log(2 * len(drawn))
     # Sums of floats: a count that is all but certain may be off by rounding.
     logs = np.where(np.abs(drawn - expected) < 1e-6 * (1 + expected), 0.0, np.minimum(logs, 0.0))
     worst = int(logs.argmin())
     far = reach(float(variance[worst]), math.log(facts.limit("alpha") / (2 * len(drawn))))
-    name = by_action["action"][worst]
+    name = by_action["eligible"][worst]
     says = (
         f"action {name!r} was played {drawn[worst]:,} times where its propensities add up to {expected[worst]:,.1f} "
         f"(± {far:,.1f} by chance)"
@@ -109,7 +109,9 @@ def _against_rows(facts: Facts) -> Finding:
     by_action = facts.actions.sort("action")
     n = float(facts.total["usable"])
     drawn, inverse, squares = (by_action[name].to_numpy().astype(float) for name in ("drawn", "inverse", "squares"))
-    logs = too_often(np.full_like(drawn, n), drawn, np.array([by_action[f"log {k}"].to_numpy() for k in range(len(STAKES))]))
+    logs = too_often(
+        np.full_like(drawn, n), drawn, np.array([by_action[f"log {k}"].to_numpy() for k in range(len(STAKES))])
+    )
     sides = 1
     if _always_eligible(facts, by_action.height):
         sides, logs = 2, np.minimum(logs, too_seldom(n, inverse, squares))
@@ -138,7 +140,9 @@ def _of_actions(facts: Facts, worst: str, logs: np.ndarray, says: str) -> Findin
         return Finding("calibration", "ok", p, threshold, f"{says}; no action is off by more than chance.", where=where)
     others = int((logs < math.log(facts.limit("alpha"))).sum()) - 1
     more = f" ({others:,} more actions are off as well)" if others else ""
-    return Finding("calibration", severity, p, threshold, f"{says}{more}: it was not drawn with these.", _SOURCES, where)
+    return Finding(
+        "calibration", severity, p, threshold, f"{says}{more}: it was not drawn with these.", _SOURCES, where
+    )
 
 
 def _constant(facts: Facts, calibration: Answer) -> Iterator[Answer]:
@@ -150,7 +154,9 @@ def _constant(facts: Facts, calibration: Answer) -> Iterator[Answer]:
         yield Finding("propensity_constant", "ok", None, None, "propensities differ from row to row.")
         return
     if isinstance(calibration, Unknown):
-        yield Unknown("propensity_constant", f"every propensity is {least:g}, and there are no actions to compare with.")
+        yield Unknown(
+            "propensity_constant", f"every propensity is {least:g}, and there are no actions to compare with."
+        )
         return
     if calibration.severity == "ok":
         yield Finding(

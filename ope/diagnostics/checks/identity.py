@@ -41,14 +41,18 @@ def _duplicates(facts: Facts) -> Answer:
     by_id = q.has("decision_id")
     copies = sums["copies"] if by_id else sums["whole_copies"]
     if not by_id and copies and copies < _FINE * (sums["contents"] - sums["keys"]):
-        return Unknown("duplicates", "there is no decision_id, and times are too coarse to tell copies from look-alikes.")
+        return Unknown(
+            "duplicates", "there is no decision_id, and times are too coarse to tell copies from look-alikes."
+        )
     part = copies / sums["rows"] if sums["rows"] else 0.0
     severity, threshold = grade(part, warn=facts.limit("duplicate_warn"), refuse=facts.limit("duplicate_refuse"))
     looked = f" (one id in {facts.of_ids} was looked at)" if facts.of_ids > 1 else ""
     if severity == "ok":
         return Finding("duplicates", "ok", part, threshold, f"no decision is there twice{looked}.")
     same = "all" if sums["whole_copies"] == sums["copies"] else f"{sums['whole_copies']:,}"
-    what = f"repeat a decision_id, {same} of them with the same content" if by_id else "repeat another one in everything"
+    what = (
+        f"repeat a decision_id, {same} of them with the same content" if by_id else "repeat another one in everything"
+    )
     says = f"{rows_of(copies, sums['rows'])} {what}{looked}. Copies count twice and make intervals too short."
     way_out = (
         "Write each decision once: drop retries by decision_id, and join rewards so that several of one decision are "

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 from scipy.stats import binom
 
@@ -75,7 +76,9 @@ def _missing(facts: Facts, row: dict[str, Any], mask: pl.Expr) -> Finding:
         return Finding("rewards_missing", "ok", part, threshold, "every decision that is old enough has its outcome.")
     where = _first_open(facts, mask)
     worst = _worst_period(facts)
-    says = f"{rows_of(row['missing'], old)} that are old enough have no outcome{worst}. Dropping them would bias the rest."
+    says = (
+        f"{rows_of(row['missing'], old)} that are old enough have no outcome{worst}. Dropping them would bias the rest."
+    )
     return Finding("rewards_missing", severity, part, threshold, says, _JOIN, where)
 
 
@@ -91,10 +94,9 @@ def _immature(facts: Facts, row: dict[str, Any], mask: pl.Expr, column: str) -> 
     if not waiting:
         return Finding("rewards_immature", "ok", 0.0, 0.0, "no young decision waits for its outcome.")
     where = _first_open(facts, mask)
-    period = f"from row {where.rows[0]:,} on"
-    if column == "at":
-        start = _young(facts)[0]
-        period = f"from {_clock(start)} on" if start is not None else None
+    start = _young(facts)[0]
+    timed = column == "at" and start is not None
+    period = f"from {_clock(start or 0)} on" if timed else f"from row {where.rows[0]:,} on"
     says = f"{waiting:,} decisions at the end of the log still wait for their outcome."
     where = Where(file=where.file, rows=where.rows, column="reward", period=period)
     return Finding("rewards_immature", "warn", float(waiting), 0.0, says, _MATURE, where)
@@ -116,15 +118,20 @@ def _gap(facts: Facts) -> Answer:
     if not total or not telling:
         return Unknown("reward_gap", "no reward differs from the usual one.")
     least = facts.limit("gap_share") * telling / total
-    tails = binom.cdf(periods["telling"].to_numpy(), periods["settled"].to_numpy(), least) * periods.height
+    tails = np.asarray(binom.cdf(periods["telling"].to_numpy(), periods["settled"].to_numpy(), least)) * periods.height
     worst = int(tails.argmin())
     p = min(float(tails[worst]), 1.0)
     severity, threshold = grade(p, refuse=facts.limit("alpha"), low=True)
     if severity == "ok":
-        return Finding("reward_gap", "ok", p, threshold, f"rewards came in each of {periods.height:,} periods as in the others.")
+        return Finding(
+            "reward_gap", "ok", p, threshold, f"rewards came in each of {periods.height:,} periods as in the others."
+        )
     row = periods.row(worst, named=True)
     period = _name(facts, row["period"])
-    says = f"{row['telling']:,} of {row['settled']:,} decisions earned something there; in the whole log {share(telling / total)} did."
+    usual = share(telling / total)
+    says = (
+        f"{row['telling']:,} of {row['settled']:,} decisions earned something there, in the whole log {usual} of them."
+    )
     return Finding("reward_gap", severity, p, threshold, f"{says} Rewards were lost.", _JOIN, Where(period=period))
 
 
@@ -136,7 +143,9 @@ def _name(facts: Facts, place: int) -> str:
 
 
 def _clock(microseconds: int) -> str:
-    return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)).isoformat(timespec="seconds")
+    return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=microseconds)).isoformat(
+        timespec="seconds"
+    )
 
 
 CHECK = Check(CODES, _judge)

@@ -7,7 +7,7 @@ import polars as pl
 
 from ope.diagnostics.checks.base import Check
 from ope.diagnostics.facts import Facts, Named
-from ope.diagnostics.findings import Answer, Finding, Unknown, grade
+from ope.diagnostics.findings import Answer, Finding, Severity, Unknown, grade
 from ope.diagnostics.question import Question
 
 CODES = ("q_bias", "q_slope")
@@ -57,7 +57,8 @@ def _slope(facts: Facts, n: int, var_off: float, var_r: float, var_q: float) -> 
     error = math.sqrt(max(var_r - slope * slope * var_q, 0.0) / var_q / n)
     least = facts.limit("q_slope_warn")
     low, high = slope + _SURE * error < least, slope - _SURE * error > 1 / least
-    severity, threshold = ("warn", least if low else 1 / least) if low or high else ("ok", least)
+    severity: Severity = "warn" if low or high else "ok"
+    threshold = 1 / least if high else least
     says = f"a prediction that is higher by 1 goes with a reward that is higher by {slope:.2g} (1 if calibrated)."
     return Finding("q_slope", severity, slope, threshold, says, _WAY_OUT if severity != "ok" else "")
 

@@ -83,7 +83,7 @@ RULES: tuple[RowRule, ...] = (
         ("propensity",),
         lambda _: pl.col("propensity") <= 0,
         "the log says that what happened could not happen (a propensity of 0 or less)",
-        f"{_DRAWN} Zeros come from rounding, and from logging the policy that learned meanwhile instead of the one that drew.",
+        f"{_DRAWN} Zeros come from rounding, and from logging a later state of the policy than the one that drew.",
     ),
     RowRule(
         "propensity_above_one",
@@ -205,7 +205,7 @@ def _judge(facts: Facts) -> Iterator[Answer]:
             yield Finding(rule.code, "ok", 0.0, 0.0, says="in no row.")
             continue
         where, value = first_rows(facts, rule.broken(facts.question), rule.role, column=rule.role)
-        quoted = f", first {value}" if rule.role not in {"distribution"} and value else ""
+        quoted = f", first {value}" if rule.role != "distribution" and value else ""
         says = f"{rows_of(broken, facts.n)}: {rule.says}{quoted}."
         yield Finding(rule.code, rule.severity, float(broken), 0.0, says=says, way_out=rule.way_out, where=where)
 

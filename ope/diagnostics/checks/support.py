@@ -33,7 +33,9 @@ def _judge(facts: Facts) -> Iterator[Answer]:
         if severity != "ok":
             at, _ = first_rows(facts, pl.col(target.off_support) > 0)
             where = Where(policy=target.name, file=at.file, rows=at.rows)
-        yield Finding("support_deficit", severity, deficit, threshold, says, _WAY_OUT if severity != "ok" else "", where)
+        yield Finding(
+            "support_deficit", severity, deficit, threshold, says, _WAY_OUT if severity != "ok" else "", where
+        )
 
 
 def _why_not(facts: Facts) -> str:

@@ -82,7 +82,11 @@ def _part(facts: Facts, target: Target, code: str, frame: pl.DataFrame, total: f
         return Finding(code, "ok", None, least, says=f"no {by} carries enough weight to be judged alone.")
     weak, worst = found.filter(pl.col("ess") < least), found.row(0, named=True)
     name = worst["action"]
-    where = Where(policy=target.name, action=name) if code == "action_ess" else Where(policy=target.name, segment=f"{by}={name}")
+    where = (
+        Where(policy=target.name, action=name)
+        if code == "action_ess"
+        else Where(policy=target.name, segment=f"{by}={name}")
+    )
     if weak.is_empty():
         says = f"of {found.height:,} judged, {by} {name!r} is worth the fewest rows, {worst['ess']:,.0f}."
         return Finding(code, "ok", worst["ess"], least, says, where=where)
@@ -93,19 +97,23 @@ def _part(facts: Facts, target: Target, code: str, frame: pl.DataFrame, total: f
 
 def _heaviest(facts: Facts, target: Target, sums: dict[str, float]) -> Iterator[Answer]:
     part = sums["max"] / sums["sum"]
-    severity, threshold = grade(part, warn=facts.limit("largest_share_warn"), refuse=facts.limit("largest_share_refuse"))
+    severity, threshold = grade(
+        part, warn=facts.limit("largest_share_warn"), refuse=facts.limit("largest_share_refuse")
+    )
     says, way_out, where = f"the heaviest row has {share(part)} of the weight.", "", Where(policy=target.name)
     if severity != "ok":
         at, _ = first_rows(facts, pl.col(target.weight) == sums["max"])
         where = Where(policy=target.name, file=at.file, rows=at.rows)
-        says = f"one row has {share(part)} of all the weight (w = {sums['max']:,.4g}): its reward moves the estimate as much."
+        says = f"one row has {share(part)} of all the weight (w = {sums['max']:,.4g}): its reward decides as much."
         way_out = f"Look at that row: a propensity that small is often a bug. If it is true: {_CLOSER}"
     yield Finding("largest_weight", severity, part, threshold, says, way_out, where)
     count = -(-int(sums["n"]) // 100)
     part = float(facts.largest[target.name].head(count).sum()) / sums["sum"]
     severity, threshold = grade(part, warn=facts.limit("top_share_warn"))
     says = f"the heaviest 1% of the rows have {share(part)} of the weight."
-    yield Finding("top_share", severity, part, threshold, says, _CLOSER if severity != "ok" else "", Where(policy=target.name))
+    yield Finding(
+        "top_share", severity, part, threshold, says, _CLOSER if severity != "ok" else "", Where(policy=target.name)
+    )
 
 
 def _tail(facts: Facts, target: Target, n: float) -> Answer:
@@ -132,7 +140,7 @@ def _mean(facts: Facts, target: Target, sums: dict[str, float], ess: float) -> A
     if severity == "ok":
         says, way_out = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from 1.", ""
     else:
-        says = f"the mean weight is {mean:.4g} where true propensities and full support give 1: {abs(z):.1f} standard errors off."
+        says = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from the 1 that it must be."
         way_out = (
             "Below 1, the target plays what the logger never did, or propensities are logged too large; above 1, they "
             "are logged too small. Log the probabilities that were sampled from."
