@@ -86,9 +86,9 @@ def grade(
     return "ok", warn if warn is not None else refuse
 
 
-_CONCENTRATION = ("largest_weight", "weight_tail", "ess", "top_share", "action_ess", "segment_ess")
+CONCENTRATION = ("largest_weight", "weight_tail", "ess", "top_share", "action_ess", "segment_ess")
+"""Six views of one thing, few rows that decide: the first of the worst stands for all."""
 CAUSES: dict[str, tuple[str, ...]] = {
-    **{code: _CONCENTRATION[:place] for place, code in enumerate(_CONCENTRATION) if place},
     "calibration": (
         "argmax_logged",
         "overexplored",
@@ -122,13 +122,17 @@ CAUSES: dict[str, tuple[str, ...]] = {
 
 def explained(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return the findings with their causes named, worst first and roots before consequences."""
-    worst = {one.code: BADNESS[one.severity] for one in reversed(findings) if one.severity != "ok"}
-    told = [replace(one, because=_cause(one, worst)) for one in findings]
+    told = [replace(one, because=_cause(one, findings)) for one in findings]
     return tuple(sorted(told, key=lambda one: (-BADNESS[one.severity], one.because is not None)))
 
 
-def _cause(one: Finding, worst: dict[str, int]) -> str | None:
+def _cause(one: Finding, findings: Sequence[Finding]) -> str | None:
+    near = [other for other in findings if other.where.policy in {None, one.where.policy}]
+    worst = {other.code: BADNESS[other.severity] for other in sorted(near, key=lambda other: BADNESS[other.severity])}
     if one.severity == "ok":
         return None
+    if one.code in CONCENTRATION:
+        root = max(CONCENTRATION, key=lambda code: worst.get(code, 0))  # the first of the worst
+        return None if root == one.code else root
     causes = CAUSES.get(one.code, ())
     return next((cause for cause in causes if worst.get(cause, 0) >= BADNESS[one.severity]), None)

@@ -24,8 +24,9 @@ THRESHOLDS: tuple[Threshold, ...] = (
     Threshold("ess_refuse", 30, "below 30 the normal approximation itself fails, whatever the interval says"),
     Threshold("action_ess_warn", 10, "an action with less is judged by a handful of rows"),
     Threshold("segment_ess_warn", 30, "a segment with less has no interval of its own"),
-    Threshold("part_share", 0.01, "actions and segments with less of the weight, or of the rows, are not judged"),
-    Threshold("mean_weight_z", 4, "6e-5 of healthy logs are beyond it if the mean is normal; measured below"),
+    Threshold("action_share", 0.05, "actions with less of the weight are not judged alone"),
+    Threshold("segment_share", 0.01, "segments with less of the weight are not judged alone"),
+    Threshold("mean_weight_z", 4, "6e-5 of healthy logs are beyond it where the mean is normal"),
     Threshold("z_ess", 200, "with fewer effective rows the mean weight is not near normal, and z says nothing"),
     Threshold("pareto_k_warn", 0.7, "above it, and above 1 - 1/log10(n), means converge too slowly to be of use"),
     Threshold("pareto_k_refuse", 1.0, "from 1 on the weights have no finite mean"),
@@ -37,6 +38,7 @@ THRESHOLDS: tuple[Threshold, ...] = (
     Threshold(
         "alpha", 0.001, "each family of tests errs on at most this share of healthy logs, all its parts together"
     ),
+    Threshold("seldom_ess", 100, "an action with fewer effective draws may have been rare; only too many draws tell"),
     Threshold("sum_tolerance", 1e-4, "probabilities written with six digits, over a hundred actions, are off by less"),
     Threshold("mismatch_tolerance", 1e-3, "relative; probabilities written with four digits are off by less"),
     Threshold(

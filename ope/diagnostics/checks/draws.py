@@ -114,7 +114,8 @@ def _against_rows(facts: Facts) -> Finding:
     )
     sides = 1
     if _always_eligible(facts, by_action.height):
-        sides, logs = 2, np.minimum(logs, too_seldom(n, inverse, squares))
+        known = inverse**2 / squares >= facts.limit("seldom_ess")
+        sides, logs = 2, np.minimum(logs, np.where(known, too_seldom(n, inverse, squares), 0.0))
     logs = np.minimum(logs + math.log(sides * len(drawn)), 0.0)
     worst = int(logs.argmin())
     name = by_action["action"][worst]

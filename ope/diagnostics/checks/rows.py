@@ -88,7 +88,7 @@ RULES: tuple[RowRule, ...] = (
     RowRule(
         "propensity_above_one",
         ("propensity",),
-        lambda _: pl.col("propensity") > 1 + ROUNDING,
+        lambda _: (pl.col("propensity") > 1 + ROUNDING) & pl.col("propensity").is_not_nan(),
         "the propensity is above 1: a score or a percentage, no probability",
         f"Divide by the sum over the eligible actions, or by 100, where the log is written. {_DRAWN}",
     ),

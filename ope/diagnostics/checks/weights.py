@@ -1,5 +1,6 @@
 """Whether few rows decide: effective rows, the heaviest rows, and the tail of the weights, for each target."""
 
+import math
 from collections.abc import Iterator
 
 import polars as pl
@@ -45,8 +46,9 @@ def _of_target(facts: Facts, target: Target) -> Iterator[Answer]:
     if not sums["sum"]:
         return
     yield from _heaviest(facts, target, sums)
-    yield _tail(facts, target, sums["n"])
-    yield _mean(facts, target, sums, ess)
+    tail = _tail(facts, target, sums["n"])
+    yield tail
+    yield _mean(facts, target, sums, _why_not_normal(facts, ess, tail))
 
 
 def effective(total: float, squares: float) -> float:
@@ -76,7 +78,7 @@ def _parts(facts: Facts, target: Target, total: float) -> Iterator[Answer]:
 
 def _part(facts: Facts, target: Target, code: str, frame: pl.DataFrame, total: float, *, by: str) -> Finding:
     w, least = target.weight, facts.limit(f"{code}_warn")
-    judged = frame.filter(pl.col(w) >= facts.limit("part_share") * total, pl.col(w) > 0)
+    judged = frame.filter(pl.col(w) >= facts.limit(f"{code.removesuffix('_ess')}_share") * total, pl.col(w) > 0)
     found = judged.with_columns(ess=pl.col(w) ** 2 / pl.col(w + " squared")).sort("ess", "action")
     if found.is_empty():
         return Finding(code, "ok", None, least, says=f"no {by} carries enough weight to be judged alone.")
@@ -129,23 +131,41 @@ def _tail(facts: Facts, target: Target, n: float) -> Answer:
     return Finding("weight_tail", severity, k, threshold, says, way_out, Where(policy=target.name))
 
 
-def _mean(facts: Facts, target: Target, sums: dict[str, float], ess: float) -> Answer:
-    n, mean = sums["n"], sums["sum"] / sums["n"]
+def _why_not_normal(facts: Facts, ess: float, tail: Answer) -> str | None:
     if ess < facts.limit("z_ess"):
-        why = f"{ess:,.0f} effective rows are too few for the mean weight ({mean:.3g}) to be near normal."
-        return Unknown("mean_weight", why, target.name)
-    spread = (sums["var"] / n) ** 0.5
-    z = (mean - 1) / spread if spread else 0.0 if abs(mean - 1) < 1e-9 else float("inf") * (mean - 1)
+        return f"{ess:,.0f} effective rows are too few for the mean weight to be near normal."
+    heavy = isinstance(tail, Finding) and tail.severity != "ok"
+    return "the tail of the weights is too heavy for the mean weight to be near normal." if heavy else None
+
+
+def _mean(facts: Facts, target: Target, sums: dict[str, float], why_not: str | None) -> Answer:
+    if why_not:
+        return Unknown("mean_weight", why_not, target.name)
+    n, mean = sums["n"], sums["sum"] / sums["n"]
+    spread = math.sqrt((sums["var"] or 0.0) / n)
+    off = 0.0 if abs(mean - 1) < 1e-9 else mean - 1
+    z = off / spread if spread else math.copysign(math.inf, off) if off else 0.0
+    far = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from 1"
     severity, threshold = grade(abs(z), refuse=facts.limit("mean_weight_z"))
+    where = Where(policy=target.name)
     if severity == "ok":
-        says, way_out = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from 1.", ""
-    else:
-        says = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from the 1 that it must be."
-        way_out = (
-            "Below 1, the target plays what the logger never did, or propensities are logged too large; above 1, they "
-            "are logged too small. Log the probabilities that were sampled from."
-        )
-    return Finding("mean_weight", severity, z, threshold, says, way_out, Where(policy=target.name))
+        return Finding("mean_weight", severity, z, threshold, f"{far}.", where=where)
+    if spread and off < 0 and _may_be_chance(facts, n, off, sums["squares"] / sums["sum"]):
+        return Unknown("mean_weight", f"{far}: rare rows of large weight may be what is missing.", target.name)
+    says = f"{far}, which it must be where propensities are true and support is full."
+    way_out = (
+        "Below 1, the target plays what the logger never did, or propensities are logged too large; above 1, they "
+        "are logged too small. Log the probabilities that were sampled from."
+    )
+    return Finding("mean_weight", severity, z, threshold, says, way_out, where)
+
+
+def _may_be_chance(facts: Facts, n: float, off: float, second: float) -> bool:
+    """Say whether a mean so low has a bound on its probability above alpha: exp(-n (1 - mean)^2 / (2 E[w^2])).
+
+    Weights that were never seen make the spread look small and z large (Maurer 2003, theorem 1, for w >= 0).
+    """
+    return -n * off * off / (2 * second) > math.log(facts.limit("alpha"))
 
 
 CHECK = Check(CODES, _judge, _ask)
