@@ -80,16 +80,16 @@ def _finding(facts: Facts, code: str, p: float, *, says: str, meaning: str, way_
 def _calibration(facts: Facts) -> Answer:
     if not facts.question.has("action"):
         return Unknown("calibration", "there is no action column.")
-    if facts.question.has("distribution") and facts.eligible.height:
-        return _against_distributions(facts)
+    eligible = facts.eligible.filter(pl.col("expected") > 0) if facts.eligible.height else facts.eligible
+    if eligible.height:
+        return _against_distributions(facts, eligible.sort("eligible"))
     if not facts.actions.height:
         return Unknown("calibration", "no row has both an action and a propensity.")
     return _against_rows(facts)
 
 
-def _against_distributions(facts: Facts) -> Finding:
+def _against_distributions(facts: Facts, by_action: pl.DataFrame) -> Finding:
     """Σ (1{drawn} − p) over the rows where the action was eligible has mean 0 and the variance Σ p (1 − p)."""
-    by_action = facts.eligible.filter(pl.col("expected") > 0).sort("eligible")
     drawn, expected, variance = (by_action[name].to_numpy() for name in ("drawn", "expected", "variance"))
     logs = tail(np.abs(drawn - expected), np.maximum(variance, 0)) + math.log(2 * len(drawn))
     # Sums of floats: a count that is all but certain may be off by rounding.
