@@ -32,7 +32,7 @@ def lint_as_text(lint: Lint) -> Group:
     ]
     for one in faults:
         parts += [Text(""), *_fault(one)]
-    parts += [Text(""), *_listed("Passed", [(_name(one), one.says) for one in passed])]
+    parts += [Text(""), *_listed("Passed", _together(passed))]
     unknown = [(f"{one.code}{_of(one.policy)}", one.why) for one in lint.unknown]
     return Group(*parts, *_listed("Not known from this log", unknown))
 
@@ -44,6 +44,14 @@ def _fault(one: Finding) -> Iterator[RenderableType]:
     yield head
     yield Padding(Text(one.says), (0, 0, 0, 2))
     yield Padding(Text(f"→ {one.way_out}"), (0, 0, 0, 2))
+
+
+def _together(passed: list[Finding]) -> list[tuple[str, str]]:
+    """Return names and words, the names of those that say the same in one line."""
+    said: dict[str, list[str]] = {}
+    for one in passed:
+        said.setdefault(one.says, []).append(_name(one))
+    return [(", ".join(names), says) for says, names in said.items()]
 
 
 def _listed(title: str, lines: list[tuple[str, str]]) -> Iterator[RenderableType]:

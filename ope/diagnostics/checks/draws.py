@@ -64,7 +64,7 @@ def _greedy(facts: Facts) -> Iterator[Answer]:
         way_out="Sample from the distribution that is logged; if the policy is greedy, log 1 for its choice.",
     )  # fmt: skip
     yield _finding(
-        facts, "overexplored", seldom, says=f"the most likely action was played only {counts}",
+        facts, "overexplored", seldom, says=f"the most likely action was played {counts}",
         meaning="something explores beyond the distribution that was logged (a random bucket, a fallback)",
         way_out=_SOURCES,
     )  # fmt: skip

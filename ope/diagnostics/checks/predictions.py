@@ -23,6 +23,8 @@ def _ask(q: Question) -> Named:
     if not (q.predicted and q.has("reward")):
         return {}
     both = pl.col("q").is_finite() & pl.col("reward").is_finite()
+    if not q.has("q_logged"):
+        both &= pl.col("index") >= pl.len() / 2  # an online model's first predictions are its prior
     r, predicted = pl.col("reward").filter(both), pl.col("q").filter(both)
     off = r - predicted
     named = {"n": r.count(), "off": off.mean(), "var off": off.var(), "var r": r.var(), "var q": predicted.var()}
