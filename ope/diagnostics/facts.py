@@ -1,6 +1,6 @@
 """All that is summed over a log: a first pass for its size and span, then the rest at once; judges nothing.
 
-Memory is bounded by what is grouped by: actions, segments, at most 400 periods, 4 million ids (where
+Memory is bounded by what is grouped by: actions, segments, at most 60 periods, a million ids (where
 a log has more, a share of them, chosen by hash, stands for all), and the largest weights.
 """
 
@@ -20,10 +20,12 @@ from ope.formats.files import reading
 Named: TypeAlias = dict[str, pl.Expr]
 Ask: TypeAlias = Callable[[Question], Named]
 
-MOST_IDS = 4_000_000
+MOST_IDS = 1_000_000
 MOST_PERIODS = 60
+PIECE = 8_000_000
 SHOWN = 5
 _SECOND = 1_000_000
+_APART = pl.QueryOptFlags(comm_subplan_elim=False)  # what is shared between queries is held in memory
 _PERIODS = [n * _SECOND for n in (1, 10, 60, 600, 3600, 21_600, 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)]
 
 
@@ -41,11 +43,18 @@ class Facts:
     of_ids: int
     period: int | None
     largest: Mapping[str, pl.Series]
+    usual_reward: float
+    at_usual: int
+    disorder: tuple[int, pl.DataFrame]
 
     @property
     def n(self) -> int:
         """How many rows there are."""
         return int(self.total["n"])
+
+    def settled(self) -> pl.LazyFrame:
+        """Return the rows with `settled` and `telling`, see the function."""
+        return settled(self.question, self.total, self.usual_reward)
 
     def limit(self, name: str) -> float:
         """Return a threshold."""
@@ -76,16 +85,17 @@ def _span(q: Question) -> Named:
 
 
 def _grouped(q: Question, total: Mapping[str, Any]) -> Facts:
+    usual, at_usual = _usual(q, total)
     period, of_ids = _period(total), max(1, math.ceil(total["n"] / MOST_IDS))
     queries = {
         "actions": _by_action(q),
         "eligible": _by_eligible(q),
-        "periods": _by_period(q, total, period),
+        "periods": _by_period(q, total, period, usual),
         "copies": _by_id(q, of_ids),
         **{SEGMENT + name: _by_segment(q, name) for name in q.log.segments},
         **{target.weight: _largest(q, target, total["n"]) for target in q.targets},
     }
-    found = dict(zip(queries, pl.collect_all(queries.values(), engine="streaming"), strict=True))
+    found = dict(zip(queries, pl.collect_all(queries.values(), engine="streaming", optimizations=_APART), strict=True))
     return Facts(
         q,
         total,
@@ -97,6 +107,9 @@ def _grouped(q: Question, total: Mapping[str, Any]) -> Facts:
         of_ids=of_ids,
         period=period,
         largest={one.name: found[one.weight].to_series().sort(descending=True) for one in q.targets},
+        usual_reward=usual,
+        at_usual=at_usual,
+        disorder=_disorder(q, total["n"]),
     )
 
 
@@ -146,7 +159,7 @@ def _by_segment(q: Question, name: str) -> pl.LazyFrame:
     return q.rows.group_by(by).agg(pl.len().cast(pl.Int64).alias("n"), *_weights(q))
 
 
-def _by_period(q: Question, total: Mapping[str, Any], period: int | None) -> pl.LazyFrame:
+def _by_period(q: Question, total: Mapping[str, Any], period: int | None, usual: float) -> pl.LazyFrame:
     if not q.has("reward"):
         return pl.LazyFrame({"period": []})
     if period is None:
@@ -155,15 +168,15 @@ def _by_period(q: Question, total: Mapping[str, Any], period: int | None) -> pl.
     else:
         place = (pl.col("at") - (total["first"] // period) * period) // period
     sums = [pl.len().cast(pl.Int64).alias("n"), pl.col("settled").sum(), pl.col("telling").sum()]
-    return settled(q, total).group_by(place.alias("period")).agg(*sums)
+    return settled(q, total, usual).group_by(place.alias("period")).agg(*sums)
 
 
-def settled(q: Question, total: Mapping[str, Any]) -> pl.LazyFrame:
+def settled(q: Question, total: Mapping[str, Any], usual: float) -> pl.LazyFrame:
     """Return the rows with `settled`, whether the outcome is known, and `telling`, whether a reward came of it."""
     known = pl.col("reward").is_not_null()
     if "reward" + AS_LOGGED in q.rows.collect_schema():
         known |= pl.col("reward" + AS_LOGGED).is_not_null()  # what is no number is broken, not missing
-    telling = pl.col("reward") != usual_reward(total)
+    telling = pl.col("reward") != usual
     if q.has("outcome"):
         known &= pl.col("outcome").is_in(["provisional", "censored"]).not_().fill_null(value=True)
         if total.get("expired"):
@@ -171,12 +184,31 @@ def settled(q: Question, total: Mapping[str, Any]) -> pl.LazyFrame:
     return q.rows.with_columns(settled=known, telling=(telling & known).fill_null(value=False))
 
 
-def usual_reward(total: Mapping[str, Any]) -> float:
-    """Return the commonest of the smallest reward, the largest and 0."""
-    candidates = [(total.get("at_least") or 0, total.get("least")), (total.get("at_most") or 0, total.get("most"))]
-    candidates.append((total.get("at_zero") or 0, 0.0))
-    usual = max(candidates, key=lambda pair: pair[0])[1]
-    return 0.0 if usual is None else float(usual)
+def _usual(q: Question, total: Mapping[str, Any]) -> tuple[float, int]:
+    """Return the commonest of the smallest reward, the largest and 0, and in how many rows it is."""
+    if not q.has("reward") or total["least"] is None:
+        return 0.0, 0
+    candidates = (0.0, float(total["least"]), float(total["most"]))
+    sums = {f"{place}": (pl.col("reward") == value).sum() for place, value in enumerate(candidates)}
+    counts = q.rows.select(**sums).collect(engine="streaming").row(0)
+    return max(zip(candidates, counts, strict=True), key=lambda pair: pair[1])
+
+
+def _disorder(q: Question, n: int) -> tuple[int, pl.DataFrame]:
+    """Return how many rows are earlier than the one before in their file, and the first of them.
+
+    In pieces: to look at the row before, polars holds the column in memory.
+    """
+    if not q.has("at"):
+        return 0, pl.DataFrame()
+    times = q.rows.select("file", "row", "at")
+    back = (pl.col("at") < pl.col("at").shift(1)) & (pl.col("file") == pl.col("file").shift(1))
+    count, first = 0, pl.DataFrame()
+    for start in range(0, n, PIECE):
+        piece = times.slice(max(start - 1, 0), PIECE + 1).filter(back).select("file", "row").collect(engine="streaming")
+        count += piece.height
+        first = pl.concat([first, piece.head(SHOWN)]).head(SHOWN) if first.height else piece.head(SHOWN)
+    return count, first
 
 
 def _by_id(q: Question, of_ids: int) -> pl.LazyFrame:
@@ -190,22 +222,19 @@ def _by_id(q: Question, of_ids: int) -> pl.LazyFrame:
     said = [name for name in ("reward", "propensity", "action", "at") if q.has(name)]
     content = pl.col(CONTENT) if not q.has("decision_id") else pl.struct(said).hash() if said else pl.lit(0, pl.UInt64)
     rows = known.select("index", "file", "row", key.alias("key"), content.alias("content"))
-    shared = (
-        rows.filter(pl.col("key") % of_ids == 0)
-        .group_by("key")
-        .agg(
-            pl.len().cast(pl.Int64).alias("n"),
-            pl.col("content").n_unique().cast(pl.Int64).alias("contents"),
-            pl.col("index").min().alias("first"),
-        )
+    shared = rows.filter(pl.col("key") % of_ids == 0).group_by("key")
+    content = pl.col("content")
+    groups = shared.agg(
+        pl.len().cast(pl.Int64).alias("n"),
+        (content.min() == content.max()).alias("alike"),
+        pl.col("index").min().alias("first"),
     )
-    return shared.select(
-        pl.len().cast(pl.Int64).alias("keys"),
+    copies = pl.col("n") - 1
+    return groups.select(
         pl.col("n").sum().alias("rows"),
-        pl.col("contents").sum(),
-        (pl.col("n") - 1).sum().alias("copies"),
-        (pl.col("n") - pl.col("contents")).sum().alias("whole_copies"),
-        pl.col("first").filter(pl.col("n") > 1).min(),
+        copies.sum().alias("copies"),
+        copies.filter("alike").sum().alias("whole_copies"),
+        pl.col("first").filter(pl.col("alike") | q.has("decision_id"), pl.col("n") > 1).min(),
     )
 
 

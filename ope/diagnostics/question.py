@@ -62,7 +62,7 @@ class Question:
 
 def question(log: Canon, asked: Asked) -> Question:
     """Return the log as a question. Raises InvalidRequest for a policy that needs a column which is not there."""
-    rows = log.frame.filter(~pl.col(BROKEN)).with_row_index("index")
+    rows = (log.frame.filter(~pl.col(BROKEN)) if log.doubted else log.frame).with_row_index("index")
     if "propensity" in log.there:
         rows = rows.with_columns(usable=_is_probability(pl.col("propensity")) & (pl.col("propensity") > 0))
     if "distribution" in log.there:

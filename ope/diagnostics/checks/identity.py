@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ope.diagnostics.checks.base import Check, count, first_rows, rows_of, share
+from ope.diagnostics.checks.base import Check, first_rows, rows_of, share
 from ope.diagnostics.facts import Facts, Named
 from ope.diagnostics.findings import Answer, Finding, Unknown, Where, grade
 from ope.diagnostics.question import Question
@@ -14,14 +14,8 @@ _FINE = 4
 """Times are too coarse for copies to show unless copies are so many times the different rows of one time."""
 
 
-def _before(_: Question) -> pl.Expr:
-    return (pl.col("at") < pl.col("at").shift(1)) & (pl.col("file") == pl.col("file").shift(1))
-
-
 def _ask(q: Question) -> Named:
     named: Named = {}
-    if q.has("at"):
-        named["disorder"] = count(_before(q))
     if q.has("loop"):
         named |= {"loop least": pl.col("loop").min(), "loop most": pl.col("loop").max()}
     return named
@@ -40,7 +34,7 @@ def _duplicates(facts: Facts) -> Answer:
     sums = {name: int(value or 0) for name, value in facts.copies.row(0, named=True).items()}
     by_id = q.has("decision_id")
     copies = sums["copies"] if by_id else sums["whole_copies"]
-    if not by_id and copies and copies < _FINE * (sums["contents"] - sums["keys"]):
+    if not by_id and copies and copies < _FINE * (sums["copies"] - copies):
         return Unknown(
             "duplicates", "there is no decision_id, and times are too coarse to tell copies from look-alikes."
         )
@@ -72,13 +66,11 @@ def _first_copy(facts: Facts, index: int) -> Where:
 def _disorder(facts: Facts) -> Answer:
     if not facts.question.has("at"):
         return Unknown("disorder", "there is no time column (name yours with --column at=NAME).")
-    back = int(facts.total["disorder"] or 0)
+    back, first = facts.disorder
     part = back / facts.n
     severity, threshold = grade(part, warn=facts.limit("disorder_warn"))
     if severity == "ok":
         return Finding("disorder", "ok", part, threshold, "rows stand in the order of their times.")
-    found = facts.question.rows.with_columns(back=_before(facts.question)).filter(pl.col("back").fill_null(value=False))
-    first = found.head(5).select("file", "row").collect(engine="streaming")
     file = first["file"][0]
     rows = tuple(first.filter(pl.col("file") == file)["row"].to_list())
     says = f"{rows_of(back, facts.n)} are earlier than the row before. Sums do not mind; sequential tests do."

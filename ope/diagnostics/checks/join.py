@@ -10,7 +10,7 @@ import polars as pl
 from scipy.stats import binom
 
 from ope.diagnostics.checks.base import Check, rows_of, share
-from ope.diagnostics.facts import Facts, settled
+from ope.diagnostics.facts import Facts
 from ope.diagnostics.findings import Answer, Finding, Unknown, Where, grade
 
 CODES = ("rewards_missing", "rewards_immature", "reward_gap")
@@ -40,7 +40,7 @@ def _completeness(facts: Facts) -> Iterator[Answer]:
         yield Finding("rewards_missing", "ok", 0.0, facts.limit("missing_warn"), "every decision has its outcome.")
         yield Finding("rewards_immature", "ok", 0.0, 0.0, "no decision waits for its outcome.")
         return
-    rows = settled(facts.question, facts.total)
+    rows = facts.settled()
     young = pl.col(column) >= from_on if from_on is not None else pl.lit(value=False)
     is_open = ~pl.col("settled")
     row = rows.select(
@@ -103,7 +103,7 @@ def _immature(facts: Facts, row: dict[str, Any], mask: pl.Expr, column: str) -> 
 
 
 def _first_open(facts: Facts, mask: pl.Expr) -> Where:
-    found = settled(facts.question, facts.total).filter(mask).head(5).select("file", "row").collect(engine="streaming")
+    found = facts.settled().filter(mask).head(5).select("file", "row").collect(engine="streaming")
     if found.is_empty():
         return Where(column="reward")
     file = found["file"][0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from ope.diagnostics.checks.base import Check, count
-from ope.diagnostics.facts import Facts, Named, usual_reward
+from ope.diagnostics.facts import Facts, Named
 from ope.diagnostics.findings import Answer, Finding, Unknown, grade
 from ope.diagnostics.question import Question
 
@@ -17,7 +17,6 @@ def _ask(q: Question) -> Named:
         return {}
     r = pl.col("reward").filter(pl.col("reward").is_finite())
     named = {"rewards": r.count(), "least": r.min(), "most": r.max()}
-    named |= {"at_least": (r == r.min()).sum(), "at_most": (r == r.max()).sum(), "at_zero": (r == 0).sum()}
     if q.has("outcome"):
         named["expired"] = count(pl.col("outcome") == "expired")
     return named
@@ -38,8 +37,8 @@ def _judge(facts: Facts) -> Iterator[Answer]:
         )  # fmt: skip
     else:
         yield Finding("reward_constant", "ok", None, None, f"rewards lie between {least:g} and {most:g}.")
-    usual = usual_reward(facts.total)
-    other = rewards - max(facts.total[name] for name in ("at_least", "at_most", "at_zero"))
+    usual = facts.usual_reward
+    other = rewards - facts.at_usual
     severity, threshold = grade(other, warn=facts.limit("rewards_few_warn"), low=True)
     says = f"{other:,} rewards differ from the usual {usual:g}."
     if severity == "ok":
