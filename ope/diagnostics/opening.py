@@ -1,7 +1,7 @@
 """Opens logs for the linter, broken ones too: what cannot be read becomes a mark, never an exception.
 
-A file that polars cannot read as a whole is read again line by line: each broken line is kept as a
-row that holds nothing but its mark, so that the numbers of the rows behind it stay right.
+Where polars trips over a file, those of text are read again line by line: each broken line is kept as
+a row that holds nothing but its mark, so that the numbers of the rows behind it stay right.
 """
 
 import csv
@@ -46,24 +46,23 @@ def _open(path: Path, roles: Roles) -> pl.LazyFrame:
 
 
 def _read(path: Path, roles: Roles, segments: Sequence[str], copy: Path) -> Opened:
-    try:
-        frame = _open(path, roles)
-        _read_through(str(path), frame, [*(roles.of(role) for role in ROLES), *segments])
-        return Opened(str(path), frame)
-    except InvalidLog as error:
-        kind = _LINES.get(path.suffix.lower())
-        if kind is None or path.stat().st_size == 0:
-            return Opened(str(path), None, str(error))
+    kind = _LINES.get(path.suffix.lower())
+    if kind is None or path.stat().st_size == 0:
+        return _read_whole(path, roles)
     wanted = {roles.of(role) for role in ROLES} | set(segments)
     _copy_lines(path, kind, copy, wanted, nested={roles.of(role) for role in NESTED})
     return Opened(str(path), _scan_copy(copy, roles))
 
 
-def _read_through(name: str, frame: pl.LazyFrame, columns: Sequence[str]) -> None:
-    # A file may break at its very end, in any column; reading all that will be read is what tells.
-    with reading(name):
-        there = [column for column in columns if column in frame.collect_schema()]
-        frame.select(pl.len(), *(pl.col(column).null_count() for column in there)).collect(engine="streaming")
+def _read_whole(path: Path, roles: Roles) -> Opened:
+    # A file may break at its very end, in any column; only reading all of it tells.
+    try:
+        frame = _open(path, roles)
+        with reading(str(path)):
+            frame.select(pl.all().null_count()).collect(engine="streaming")
+    except InvalidLog as error:
+        return Opened(str(path), None, str(error))
+    return Opened(str(path), frame)
 
 
 def _copy_lines(path: Path, kind: str, copy: Path, wanted: set[str], *, nested: set[str]) -> None:
@@ -74,9 +73,17 @@ def _copy_lines(path: Path, kind: str, copy: Path, wanted: set[str], *, nested: 
 
 def _csv_rows(lines: Iterator[str]) -> Iterator[dict[str, Any] | None]:
     rows = csv.reader(line.replace("\0", "") for line in lines)
-    header = next(rows, [])
-    for row in rows:
+    header = _cells(rows) or []
+    while (row := _cells(rows)) is not None:
         yield dict(zip(header, row, strict=True)) if len(row) == len(header) else None
+
+
+def _cells(rows: Iterator[list[str]]) -> list[str] | None:
+    """Return the next line's cells, none for a line that is no CSV (a cell of more than 128 KiB), None at the end."""
+    try:
+        return next(rows, None)
+    except csv.Error:
+        return []
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[dict[str, Any] | None]:

@@ -178,3 +178,22 @@ def test_a_catalogue_that_varies_is_not_miscalibrated():
     assert faults(lint_frame(half, asked=asking(None))) == []
     fixed = lint_frame(half.with_columns(n_actions=pl.lit(4)), asked=asking(None))
     assert faults(fixed) == ["calibration"]
+
+
+def test_disorder_is_found_across_pieces(monkeypatch: pytest.MonkeyPatch):
+    """Times are compared in pieces of the log, the last of one with the first of the next; files are not compared."""
+    monkeypatch.setattr("ope.diagnostics.facts.PIECE", 7)
+    log = healthy().head(40)
+    order = pl.Series([*range(7), *range(20, 27), *range(7, 20), *range(27, 40)])
+    [disorder] = [one for one in lint_frame(log[order], asked=asking("logged")).findings if one.code == "disorder"]
+    assert (disorder.value, disorder.where.rows) == (1 / 40, (15,))
+
+
+def test_copies_of_a_large_log_are_estimated(monkeypatch: pytest.MonkeyPatch):
+    """Above the number of ids that are kept, a share of them is looked at, and its share of copies is the log's."""
+    monkeypatch.setattr("ope.diagnostics.facts.MOST_IDS", 500)
+    log = pl.concat([healthy(), healthy().head(2_000)]).sort("at", maintain_order=True)
+    [copies] = lint_frame(log, asked=asking("logged")).at_least("refuse")
+    assert copies.code == "duplicates"
+    assert copies.value == pytest.approx(1 / 3, abs=0.08)
+    assert "one id in 12 was looked at" in copies.says

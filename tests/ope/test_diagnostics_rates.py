@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
+from planted import without_distribution
 
 from ope.diagnostics.lint import lint_frame
 from ope.diagnostics.question import Asked
@@ -177,3 +178,26 @@ def test_faults_are_found():
 def test_faults_are_found_over_many():
     """The same over 500 logs (seed 24)."""
     check_power(logs=500, seed=24)
+
+
+WEIGHTS = {
+    "log-normal, sigma 1": lambda rng: np.exp(rng.normal(-0.5, 1, 1_000)),
+    "log-normal, sigma 1.5": lambda rng: np.exp(rng.normal(-1.125, 1.5, 1_000)),
+    "Pareto, k 0.5": lambda rng: 0.5 / np.sqrt(rng.random(1_000)),
+    "one of 100 weighs 33": lambda rng: rng.choice([0.556, 0.855, 33.3], 1_000, p=[0.6, 0.39, 0.01]),
+}
+"""Weights of mean 1 (the last to three digits) of healthy logs whose propensities are not tested."""
+
+
+def refused_means(law: Callable, *, logs: int, seed: int) -> int:
+    """Return in how many logs of such weights `mean_weight` is refused."""
+    rng = np.random.default_rng(seed)
+    lints = (lint_frame(without_distribution(law(rng))) for _ in range(logs))
+    return sum(one.code == "mean_weight" for lint in lints for one in lint.at_least("refuse"))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("law", WEIGHTS)
+def test_mean_weight_seldom_errs(law: str):
+    """Of 2,000 logs of weights of mean 1, however skewed, at most 12 are refused (seed 25)."""
+    assert refused_means(WEIGHTS[law], logs=2_000, seed=25) <= 12
