@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
+from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
 from ope.errors import InvalidRequest
@@ -22,9 +23,8 @@ from ope.report.exact_json import report_as_json
 from ope.report.table import print_report
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
-
-
 app.command()(convert)
+app.command("diagnose")(diagnose)
 
 
 @app.callback()

@@ -20,7 +20,10 @@ TIMES = ("%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%:z")
 
 def is_header(line: bytes) -> bool:
     """Say whether a CSV's first line has the data set's columns."""
-    names = set(next(csv.reader([line.decode(errors="replace")]), []))
+    try:
+        names = set(next(csv.reader([line.decode(errors="replace")]), []))
+    except csv.Error:  # a carriage return inside, or a cell of more than 128 KiB
+        return False
     return names.issuperset(LOGGED)
 
 
