@@ -68,7 +68,7 @@ def test_blocks_agree_with_rows() -> None:
         v = y.sum() / w.sum()
         distances.append((v - value) / (np.sqrt(((y - v * w) ** 2).sum()) / w.sum()))
     plain = Studentised(value, ours.stderr, np.sort(distances))
-    # A quantile's Monte Carlo error is 0.08 standard errors with ours, and 0.03 come from the blocks: 0.4 is four of them.
+    # A quantile's Monte Carlo error is 0.08 standard errors with ours, and 0.03 come from the blocks.
     for alpha in (0.05, 0.2):
         assert abs(ours.lower(alpha) - plain.lower(alpha)) < 0.4 * ours.stderr
         assert abs(ours.upper(alpha) - plain.upper(alpha)) < 0.4 * ours.stderr
