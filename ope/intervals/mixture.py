@@ -15,6 +15,9 @@ RHO = 1.0
 """Of the mixing distribution; fixed before any data. The bound is tightest where `scatter` is about this large times a
 few, and gives little away elsewhere."""
 PRIOR_MEAN = 0.5
+LARGEST = 1e9
+"""Values are cut here, so that sums of squares keep their digits: a lower bound on less is one on the values too."""
+MANY = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Mixture:
         """Return the state after more values, shape (m,), in their order; to the bit the same however they are cut."""
         if not values.size:
             return self
+        values = np.minimum(values, LARGEST)
         before = np.cumsum(np.concatenate(([self.total], values)))
         seen = self.n + np.arange(1, values.size + 1)
         expected = np.minimum((PRIOR_MEAN + before[:-1]) / seen, 1.0)
@@ -60,10 +64,25 @@ class Mixture:
         with 1F1(1, a + 1, z) = a z^-a e^z gamma(a, z), the lower incomplete gamma function.
         """
         a = self.scatter + RHO
-        z = self.total - self.n * mean + a
+        surplus = self.total - self.n * mean
         start = RHO * math.log(RHO) - RHO - float(gammaln(RHO)) - math.log(gammainc(RHO, RHO))
-        return start + z - a * math.log(z) + float(gammaln(a)) + math.log(gammainc(a, z))
+        return start + _rise(a, surplus) + math.log(gammainc(a, a + surplus))
 
     def __add__(self, other: object) -> NoReturn:
         """Refuse: read the logs one after the other."""
         raise TypeError("a confidence sequence is a fold in decision order; fold the second log's rows instead")
+
+
+def _rise(a: float, surplus: float) -> float:
+    """Return z - a ln z + ln Γ(a) with z = a + surplus, surplus >= 0.
+
+    The terms are as large as a ln a, and a weight of 1e8 makes a 1e16: summed as they stand, their rounding would be
+    evidence of its own. By Stirling's series what is large cancels before anything is rounded.
+    """
+    if a < MANY:
+        z = a + surplus
+        return z - a * math.log(z) + float(gammaln(a))
+    u = surplus / a
+    small = u * u * (1 / 2 - u * (1 / 3 - u * (1 / 4 - u / 5)))
+    stirling = math.log(2 * math.pi / a) / 2 + 1 / (12 * a) - 1 / (360 * a) / a / a
+    return a * (small if u < 1e-3 else u - math.log1p(u)) + stirling
