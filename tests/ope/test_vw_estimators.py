@@ -13,6 +13,7 @@ from ope.intervals.cressie_read import WeightSums, lower
 from ope.intervals.mixture import Mixture
 from ope.intervals.outcomes import Claim, ips_outcomes
 from ope.intervals.two_sided import TwoSided
+from ope.question import Question
 
 LOGS = [(seed, n, rate) for seed in range(3) for n in (2, 30, 500) for rate in (0.5, 0.05)]
 ALL = pytest.mark.parametrize(("seed", "n", "rate"), LOGS)
@@ -65,5 +66,5 @@ def test_the_normal_interval_agrees(seed, n, rate) -> None:
     """That of IPS, to 1e-9."""
     rows = log(seed, n, rate)
     frame = dict(zip(("propensity", "target_propensity", "reward"), rows, strict=True))
-    (evaluation,) = evaluate_frame(pl.DataFrame(frame), estimators=["ips"], level=0.9).values()
+    (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(estimators=["ips"], level=0.9)).values()
     assert evaluation.estimates[0].interval == pytest.approx(theirs(gaussian.Interval(), rows, 0.1), abs=1e-9)
