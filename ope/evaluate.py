@@ -10,18 +10,19 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from ope.bad_rows import beside_decisions, without_bad_rows
+from ope.bad_rows import beside_decisions, reported, without_bad_rows
 from ope.diagnostics import diagnose
+from ope.engines.table import open_on
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.asked import Asked
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
 from ope.formats.asides import Asides
 from ope.formats.columns import ROW_WEIGHT
-from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.frames import Rows
 from ope.intervals.sequence import sequence
 from ope.log import Log, read_log
+from ope.ordered import why_unordered
 from ope.policies import N_ACTIONS, Policy
 from ope.question import USUAL, Question
 from ope.replaying import replayed
@@ -40,9 +41,14 @@ def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> d
     Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
     request = Request.of(question)
+    return _evaluate(open_sources(paths, question), request)
+
+
+def open_sources(paths: Sequence[Path | str], question: Question) -> list[Source]:
+    """Return the files on the question's engine, opened and not read; errors as of evaluate_files."""
     numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT]
-    kind, report = question.log_format, request.report
-    return _evaluate([open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths], request)
+    engine, kind, report = question.engine, question.log_format, reported(question.on_bad_rows)
+    return [open_on(engine, Path(path), numeric=numeric, kind=kind, report=report) for path in paths]
 
 
 def evaluate_frame(
@@ -80,6 +86,7 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
+    asked, unordered = _sums_only(asked, logs, given=request.wanted.given)
     total = _total(logs, Plan.of(block for one in asked for block in one.blocks), aside)
     if policy is not None and total.known == 0:
         raise InvalidRequest(
@@ -92,7 +99,13 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(
+            *aside.notes(),
+            *unordered,
+            *left_out,
+            *_unbounded(asked, request),
+            *(note for _, note in found if note),
+        ),
         bad_rows=aside if request.report else None,
     )
 
@@ -112,6 +125,14 @@ def _total(logs: Sequence[Rows], plan: Plan, aside: Asides) -> Tally:
         left_out = "".join(f" {note[0].upper()}{note[1:]}." for note in aside.notes())
         raise InvalidLog(f"{names}: no rows; an estimate needs at least one settled decision.{left_out}{broken}")
     return reduce(add, tallies)
+
+
+def _sums_only(asked: tuple[Asked, ...], logs: Sequence[Rows], *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:
+    folds = [one.name for one in asked if not one.members]
+    why = next(filter(None, map(why_unordered, logs)), None)
+    if given or not folds or why is None:
+        return asked, []  # where a fold was named, it says itself why it cannot be
+    return tuple(one for one in asked if one.members), [f"left out {', '.join(folds)}: {why.partition('.')[0]}"]
 
 
 def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:

@@ -32,21 +32,31 @@ class Part:
     rewards: Floats
 
 
+def why_unordered(rows: Rows) -> str | None:
+    """Return why no fold can go through these rows, and the way out; None where one can."""
+    if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
+        return (
+            f"{rows.frame.implementation} keeps rows in no order. Choose --engine polars, or hand over a frame of "
+            "polars, pandas or pyarrow."
+        )
+    if ROW_WEIGHT in rows.columns:
+        return (
+            "these rows stand for several decisions each. Judge by the estimators that are sums, with --interval "
+            "normal."
+        )
+    return None
+
+
 def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
     """Yield the sources' rows as they stand there, AT_ONCE at a time.
 
-    `what` asks for it, and is named where an engine keeps no order: that raises InvalidRequest.
+    `what` asks for it, and is named where there is no such order: that raises InvalidRequest.
     """
     for rows in logs:
-        if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
+        why = why_unordered(rows)
+        if why is not None:
             raise InvalidRequest(
-                f"{rows.source.name}: {what} goes through the rows in their order, and {rows.frame.implementation} "
-                "keeps none. Give a file, or a frame of polars, pandas or pyarrow."
-            )
-        if ROW_WEIGHT in rows.columns:
-            raise InvalidRequest(
-                f"{rows.source.name}: {what} takes one decision after the other, and these rows stand for "
-                "several each. Judge by the estimators that are sums, with --interval normal."
+                f"{rows.source.name}: {what} goes through the decisions one after the other, and {why}"
             )
         weight = raw_weight(RAW)
         assert weight is not None  # noqa: S101 - of RAW there is one

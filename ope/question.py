@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
+from ope.engines.table import POLARS
 from ope.frames import Columns
 
 CANONICAL = Columns()
@@ -14,7 +15,8 @@ class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
-    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
+    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported. `engine`
+    reads files and adds them up; a frame's engine is the frame's.
     """
 
     policies: Sequence[str] = ()
@@ -27,6 +29,7 @@ class Question:
     reward_range: tuple[float, float] | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
+    engine: str = POLARS
 
 
 USUAL = Question()

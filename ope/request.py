@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ope.bad_rows import reported
+from ope.engines.table import POLARS, checked_engine
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -30,6 +31,7 @@ class Request:
     level: float
     within: Range | None = None
     report: bool = False
+    engine: str = POLARS
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -45,6 +47,7 @@ class Request:
             level=checked_level(question.level),
             within=None if question.reward_range is None else Range(*question.reward_range),
             report=reported(question.on_bad_rows),
+            engine=checked_engine(question.engine),
         )
 
 

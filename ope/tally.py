@@ -22,7 +22,7 @@ from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
-from ope.weights import RAW
+from ope.weights import RAW, safe_name
 
 Named: TypeAlias = dict[str, nw.Expr]
 Pair: TypeAlias = tuple[Term, Term]
@@ -79,7 +79,7 @@ def tally(rows: Rows, plan: Plan) -> Tally | None:
         total = _totals(rows, weighed, plan, terms=terms, centres=centres)
     if total["n"] == 0:
         return None
-    broken = total["n"] - (total["kept"] or 0)
+    broken = int(total["n"] - (total["kept"] or 0))  # DuckDB sums integers to a Decimal
     if broken:
         raise first_breach(rows, broken=broken)
     return _tally(total, plan, centres, pivot=pivot)
@@ -95,12 +95,12 @@ def _weighed(frame: Frame, plan: Plan) -> Frame:
     weights = sorted({term.weight for term in plan.terms})
     plain = frame.with_columns(**_raw([RAW]))
     raw = _with(plain, _raw(sorted({weight.column for weight in weights} - {RAW})))
-    return _with(raw, {one.name: one.of(nw.col(one.column)) for one in weights if one.transform})
+    return _with(raw, {one.name: one.of(nw.col(safe_name(one.column))) for one in weights if one.transform})
 
 
 def _raw(columns: Iterable[str]) -> Named:
     found = {column: raw_weight(column) for column in columns}
-    return {column: expression for column, expression in found.items() if expression is not None}
+    return {safe_name(column): expression for column, expression in found.items() if expression is not None}
 
 
 def _with(frame: Frame, columns: Named) -> Frame:

@@ -13,7 +13,9 @@ from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
+from bandit.cli.score import score
 from ope.bad_rows import REFUSE
+from ope.engines.table import POLARS
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -24,6 +26,7 @@ from ope.report.table import print_report
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
+app.command()(score)
 app.command("diagnose")(diagnose)
 
 
@@ -76,6 +79,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     on_bad_rows: Annotated[
         str, typer.Option(help="refuse: stop at a row that breaks a rule; report: leave it out and list it.")
     ] = REFUSE,
+    engine: Annotated[
+        str, typer.Option(help="What reads the files and adds them up: polars, pandas, duckdb or pyspark.")
+    ] = POLARS,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
@@ -93,6 +99,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             reward_range=None if reward_range is None else _range(reward_range),
             log_format=log_format,
             on_bad_rows=on_bad_rows,
+            engine=engine,
         )
         report = evaluate_files(files, question)
     _print(report, output)
