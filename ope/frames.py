@@ -5,7 +5,7 @@ under the logging policy), `target_propensity` (of the same action under the tar
 log has them `q_logged` (predicted reward of the logged action), `q_target` (predicted reward of the
 target policy), `off_support` (the target's mass on actions that the logger could not play),
 `q_missing` (1 where the log has no prediction), `known` (1 where a fixed action occurs) and
-`row_weight` (how many decisions the row stands for).
+`row_weight` (how many decisions the row stands for). The decision's time `at` is kept as the log has it.
 """
 
 import difflib
@@ -18,6 +18,7 @@ import narwhals as nw
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.columns import LINE, ROW_WEIGHT
 from ope.formats.source import Frame, Source
+from ope.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,20 @@ class Columns:
 REQUIRED = ("reward", "propensity", "target_propensity")
 PREDICTED = ("q_logged", "q_target")
 SHOWN_NAMES = 30
+AT = "at"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A source's rows under canonical names; `origin` says where each canonical column came from."""
+    """A source's rows under canonical names; `origin` says where each canonical column came from.
+
+    `rules` are what its rows must keep beside the rules of their columns.
+    """
 
     source: Source
     frame: Frame
     origin: dict[str, str]
+    rules: tuple[Rule, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -82,9 +88,9 @@ def rows_from_columns(
 
 
 def carried(source: Source) -> dict[str, nw.Expr]:
-    """Return the columns that any canonical rows keep, where the log has them: row weights and line numbers."""
+    """Return the columns that any canonical rows keep, where the log has them: row weights, line numbers, times."""
     weights = {ROW_WEIGHT: number(source, ROW_WEIGHT)} if ROW_WEIGHT in source.columns else {}
-    return weights | ({LINE: nw.col(LINE)} if LINE in source.columns else {})
+    return weights | {name: nw.col(name) for name in (LINE, AT) if name in source.columns}
 
 
 def predictions(source: Source, columns: Columns) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""A log's weights and rewards in decision order, for what is a fold over them."""
+"""A log's rows as they stand, some at a time, for what is a fold over them or reads more than sums."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -11,12 +11,14 @@ import polars as pl
 
 from ope.errors import InvalidRequest
 from ope.formats.columns import ROW_WEIGHT
+from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
 from ope.raw_weights import raw_weight
 from ope.weights import RAW, REWARD
 
 Floats = npt.NDArray[np.float64]
+Select: TypeAlias = Callable[[Frame], Frame]
 
 AT_ONCE = 250_000
 """Rows in memory at a time, whatever the length of the log."""
@@ -24,36 +26,51 @@ AT_ONCE = 250_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Consecutive rows of a source: weights and rewards, shape (m,), the first being row `start`, counted from 0."""
+    """Consecutive rows of a source, the first being row `start`, counted from 0; `frame` holds what was selected."""
 
     rows: Rows
     start: int
-    weights: Floats
-    rewards: Floats
+    frame: nw.DataFrame[Any]
+
+    def column(self, name: str) -> Floats:
+        """Return a column of numbers, shape (m,)."""
+        found: Floats = self.frame[name].to_numpy()
+        return found
 
 
-def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
-    """Yield the sources' rows as they stand there, AT_ONCE at a time.
+def in_order(logs: Sequence[Rows], select: Select, *, what: str) -> Iterator[Part]:
+    """Yield what `select` makes of the sources' rows, as they stand there, AT_ONCE at a time.
 
-    `what` asks for it, and is named where an engine keeps no order: that raises InvalidRequest.
+    `what` asks for it, and is named where an engine keeps no order or rows stand for several decisions: that raises
+    InvalidRequest.
     """
     for rows in logs:
-        if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
-            raise InvalidRequest(
-                f"{rows.source.name}: {what} goes through the rows in their order, and {rows.frame.implementation} "
-                "keeps none. Give a file, or a frame of polars, pandas or pyarrow."
-            )
-        if ROW_WEIGHT in rows.columns:
-            raise InvalidRequest(
-                f"{rows.source.name}: {what} takes one decision after the other, and these rows stand for "
-                "several each. Judge by the estimators that are sums, with --interval normal."
-            )
-        weight = raw_weight(RAW)
-        assert weight is not None  # noqa: S101 - of RAW there is one
+        _check(rows, what)
         start = 0
-        for found in _cut(rows.frame.select(weight.alias(RAW), nw.col(REWARD))):
-            yield Part(rows, start, found[RAW].to_numpy(), found[REWARD].to_numpy())
-            start += len(found)
+        with reading(rows.source.name):
+            for found in _cut(select(rows.frame)):
+                yield Part(rows, start, found)
+                start += len(found)
+
+
+def weighed_rewards(*more: str) -> Select:
+    """Return the choice of the raw weight, the reward and some more columns."""
+    weight = raw_weight(RAW)
+    assert weight is not None  # noqa: S101 - of RAW there is one
+    return lambda frame: frame.select(weight.alias(RAW), nw.col(REWARD), *(nw.col(name) for name in more))
+
+
+def _check(rows: Rows, what: str) -> None:
+    if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
+        raise InvalidRequest(
+            f"{rows.source.name}: {what} goes through the rows in their order, and {rows.frame.implementation} "
+            "keeps none. Give a file, or a frame of polars, pandas or pyarrow."
+        )
+    if ROW_WEIGHT in rows.columns:
+        raise InvalidRequest(
+            f"{rows.source.name}: {what} takes one decision after the other, and these rows stand for "
+            "several each. Judge by the estimators that are sums, with --interval normal."
+        )
 
 
 def _cut(frame: Frame) -> Iterator[nw.DataFrame[Any]]:

@@ -6,7 +6,7 @@ from ope.bad_rows import reported
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
-from ope.intervals.sequence import Range
+from ope.intervals.ask import Range
 from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
 from ope.kernel import checked_bandwidth
 from ope.policies import Policy, parse_policy

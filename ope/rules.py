@@ -85,15 +85,15 @@ OF_NUMBERS = (
 """The rules where actions are numbers: densities have no largest value."""
 
 
-def applying(columns: Sequence[str]) -> list[Rule]:
-    """Return the rules of the columns that are there, in the order in which they are checked."""
+def applying(columns: Sequence[str], more: Sequence[Rule] = ()) -> list[Rule]:
+    """Return the rules of the columns that are there, and some more, in the order in which they are checked."""
     rules = OF_NUMBERS if DENSITY.column in columns else RULES
     of_loggers = [
         Rule(column, _probability, "a propensity is between 0 and 1", "Compute what this logger would have done.")
         for column in columns
         if column.startswith(OF_A_LOGGER)
     ]  # before their mixture, which they spoil
-    return of_loggers + [rule for rule in rules if rule.column in columns]
+    return [*of_loggers, *(rule for rule in (*rules, *more) if rule.column in columns)]
 
 
 def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:
@@ -104,6 +104,6 @@ def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:
     return kept
 
 
-def row_holds(columns: Sequence[str]) -> nw.Expr:
-    """Return the condition that a row keeps every rule that applies."""
-    return reduce(and_, (holds(rule, columns) for rule in applying(columns)))
+def row_holds(columns: Sequence[str], more: Sequence[Rule] = ()) -> nw.Expr:
+    """Return the condition that a row keeps every rule that applies, and some more."""
+    return reduce(and_, (holds(rule, columns) for rule in applying(columns, more)))

@@ -119,7 +119,7 @@ def _totals(rows: Rows, weighed: Frame, plan: Plan, *, terms: Named, centres: di
     wide = weighed.select(
         *(expression.alias(name) for name, expression in terms.items()),
         *(nw.col(name) for name in carried),
-        kept=row_holds(rows.columns).cast(nw.Int64()),
+        kept=row_holds(rows.columns, rows.rules).cast(nw.Int64()),
     )
     sums = [nw.col(name).sum() for name in (*terms, *carried, "kept")]
     counted = [nw.len().alias("n"), nw.col(W.name).max().alias("max_weight")]

@@ -6,32 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ope.errors import InvalidLog, InvalidRequest
+from ope.errors import InvalidLog
 from ope.frames import Rows
+from ope.intervals.ask import Range
 from ope.intervals.mixture import Floats, Mixture
-from ope.ordered import Part, in_order
+from ope.ordered import Part, in_order, weighed_rewards
 
 _FRESH = Mixture()
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The smallest and the largest reward that there can be, declared and not observed."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
-            raise InvalidRequest(
-                f"--reward-range is {self.low:g},{self.high:g}; it is two finite numbers, the smaller first, such as "
-                "0,1."
-            )
-
-    def outside(self, rewards: Floats) -> npt.NDArray[np.bool_]:
-        """Say of each reward, shape (m,), whether it cannot be."""
-        found: npt.NDArray[np.bool_] = (rewards < self.low) | (rewards > self.high)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +36,26 @@ class Bounds:
 
 def sequence(logs: Sequence[Rows], within: Range) -> Bounds:
     """Return the bounds' state after the sources, one after the other; raises InvalidLog for a reward out of range."""
-    state, parts = Bounds(within), in_order(logs, what="eb_mixture")
+    state, parts = Bounds(within), in_order(logs, weighed_rewards(), what="eb_mixture")
     for part in parts:
-        outside = within.outside(part.rewards)
+        rewards = part.column("reward")
+        outside = _outside(within, rewards)
         if outside.any():
-            others = sum(int(within.outside(one.rewards).sum()) for one in parts if one.rows is part.rows)
+            others = sum(int(_outside(within, one.column("reward")).sum()) for one in parts if one.rows is part.rows)
             raise _out_of_range(part, within, outside, count=int(outside.sum()) + others)
-        state = state.fold(part.weights, part.rewards)
+        state = state.fold(part.column("w"), rewards)
     return state
 
 
 def _out_of_range(part: Part, within: Range, outside: npt.NDArray[np.bool_], *, count: int) -> InvalidLog:
     first = int(np.argmax(outside))
     return InvalidLog(
-        f"{part.rows.source.name}: row {part.start + first + 1:,}: the reward is {part.rewards[first]:g}; "
+        f"{part.rows.source.name}: row {part.start + first + 1:,}: the reward is {part.column('reward')[first]:g}; "
         f"--reward-range says that it is between {within.low:g} and {within.high:g}. Declare all that can be, or mend "
         "the row." + (f" ({count:,} rows are outside.)" if count > 1 else "")
     )
+
+
+def _outside(within: Range, rewards: Floats) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (rewards < within.low) | (rewards > within.high)
+    return found

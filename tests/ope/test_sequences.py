@@ -15,8 +15,9 @@ from bandit.cli.main import app
 from ope import ordered
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files, evaluate_frame
+from ope.intervals.ask import Range
 from ope.intervals.mixture import LARGEST, MANY, RHO, Mixture, _rise
-from ope.intervals.sequence import Bounds, Range
+from ope.intervals.sequence import Bounds
 from ope.question import Question
 
 VALUES = st.lists(st.floats(0, 30), max_size=40)
