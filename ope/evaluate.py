@@ -1,6 +1,5 @@
 """The one flow of an evaluation: sources -> canonical rows -> sums -> estimates and diagnostics."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import add
@@ -11,6 +10,8 @@ import narwhals as nw
 import polars as pl
 
 from ope.bad_rows import beside_decisions, without_bad_rows
+from ope.bounding import Bounding
+from ope.decision_order import Decisions
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.asked import Asked
@@ -20,7 +21,8 @@ from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.frames import Rows
-from ope.intervals.sequence import sequence
+from ope.intervals.checks import held_to
+from ope.intervals.evidence import Evidence
 from ope.log import Log, read_log
 from ope.policies import N_ACTIONS, Policy
 from ope.question import USUAL, Question
@@ -29,9 +31,6 @@ from ope.request import Request
 from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
-
-BOUNDED = "ips"
-"""What a confidence sequence is of."""
 
 
 def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> dict[str, Evaluation]:
@@ -67,7 +66,7 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
 
 def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
     sources = log.sources
-    logs = [log.rows(source, request, policy) for source in sources]
+    logs = [held_to(log.rows(source, request, policy), request.ask.within) for source in sources]
     if request.report:
         logs, broken = without_bad_rows(logs)
         aside += broken
@@ -87,21 +86,15 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
             f"Its actions are {seen_ids(sources)}."
         )
     asked, left_out = _predicted_only(asked, total, given=request.wanted.given)
-    found = [_estimate(one, total, logs, request) for one in asked]
+    bounding = Bounding.over(logs, request.method, request.ask, asked)
+    found = [_estimate(one, total, bounding) for one in asked]
     return Evaluation(
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(*aside.notes(), *left_out, *bounding.notes, *(note for _, notes in found for note in notes)),
         bad_rows=aside if request.report else None,
     )
-
-
-def _unbounded(asked: tuple[Asked, ...], request: Request) -> list[str]:
-    names = [one.name for one in asked if one.name != BOUNDED]
-    if request.interval is not None or not names:
-        return []
-    return [f"{request.method} bounds {BOUNDED}; without an interval: {', '.join(names)}"]
 
 
 def _total(logs: Sequence[Rows], plan: Plan, aside: Asides) -> Tally:
@@ -124,28 +117,22 @@ def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> t
     return tuple(one for one in asked if not one.estimator.form.needs), [f"left out {why}"]
 
 
-def _estimate(asked: Asked, total: Tally, logs: Sequence[Rows], request: Request) -> tuple[Estimate, str | None]:
-    value, stderr, note = _fold(asked, total, logs) if not asked.members else _of_sums(asked, total)
-    bounds = _bounds(asked, value, stderr, logs, request)
-    return Estimate(asked.name, value, stderr, bounds, request.level, request.method), note
+def _estimate(asked: Asked, total: Tally, bounding: Bounding) -> tuple[Estimate, list[str]]:
+    found, note = _fold(asked, total, bounding.rows) if not asked.members else _of_sums(asked, total, bounding.rows)
+    interval = bounding.of(asked, found)
+    method, level = bounding.method.name, bounding.ask.confidence.level
+    notes = [*([note] if note else []), *(f"{asked.name}: {one}" for one in interval.notes)]
+    return Estimate(asked.name, found.value, found.stderr, (interval.low, interval.high), level, method), notes
 
 
-def _bounds(asked: Asked, value: float, stderr: float, logs: Sequence[Rows], request: Request) -> tuple[float, float]:
-    if request.interval is not None:
-        return request.interval(value, stderr, level=request.level)
-    if asked.name != BOUNDED or request.within is None:
-        return math.nan, math.nan
-    return sequence(logs, request.within).at(request.level)
-
-
-def _of_sums(asked: Asked, total: Tally) -> tuple[float, float, str | None]:
+def _of_sums(asked: Asked, total: Tally, rows: Decisions) -> tuple[Evidence, str | None]:
     member, note = asked.chosen(total.sums)
     found = member.of(total.sums)
-    return found.value, found.stderr(total.sums), note
+    return Evidence(asked.name, found.value, found.stderr(total.sums), member, total.sums, rows), note
 
 
-def _fold(asked: Asked, total: Tally, logs: Sequence[Rows]) -> tuple[float, float, str]:
+def _fold(asked: Asked, total: Tally, rows: Decisions) -> tuple[Evidence, str]:
     most = total.sums.max_weight if asked.most is None else asked.most
-    found = replayed(logs, most=most)
+    found = replayed(rows.logs, most=most)
     note = f"{asked.name}: kept {found.kept:,} of {found.seen:,} rows, for weights of at most {most:g}"
-    return found.value, found.stderr, note
+    return Evidence(asked.name, found.value, found.stderr, None, total.sums, rows), note

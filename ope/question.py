@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
 from ope.frames import Columns
+from ope.intervals.confidence import Side
 
 CANONICAL = Columns()
 
@@ -24,7 +25,11 @@ class Question:
     bandwidth: float | None = None
     interval: str = "normal"
     level: float = 0.95
+    side: str = Side.BOTH
     reward_range: tuple[float, float] | None = None
+    largest_weight: float | None = None
+    past_predictions: bool = False
+    seed: int = 0
     log_format: str | None = None
     on_bad_rows: str = REFUSE
 

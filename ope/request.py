@@ -6,8 +6,9 @@ from ope.bad_rows import reported
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
-from ope.intervals.ask import Range
-from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
+from ope.intervals.ask import Ask, Range, checked_largest, checked_seed
+from ope.intervals.confidence import Confidence, checked_side
+from ope.intervals.table import Method, checked_level, interval_method
 from ope.kernel import checked_bandwidth
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
@@ -17,33 +18,29 @@ from ope.question import CANONICAL, Question
 class Request:
     """What is asked of a log.
 
-    `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed.
+    `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed.
     """
 
     columns: Columns
     policies: tuple[Policy, ...]
     wanted: Wanted
     bandwidth: float | None
-    method: str
-    interval: Interval | None
-    level: float
-    within: Range | None = None
+    method: Method
+    ask: Ask
     report: bool = False
 
     @staticmethod
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
         _check(question)
+        ask = _ask(question)
         return Request(
             columns=question.columns,
             policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
             wanted=wanted(question.estimators, max_weight=question.max_weight),
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
-            method=question.interval,
-            interval=interval_method(question.interval),
-            level=checked_level(question.level),
-            within=None if question.reward_range is None else Range(*question.reward_range),
+            method=_method(question, ask),
+            ask=ask,
             report=reported(question.on_bad_rows),
         )
 
@@ -60,8 +57,23 @@ def _check(question: Question) -> None:
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
         )
-    if question.interval == SEQUENCE and question.reward_range is None:
+
+
+def _ask(question: Question) -> Ask:
+    return Ask(
+        confidence=Confidence(checked_level(question.level), checked_side(question.side)),
+        within=None if question.reward_range is None else Range(*question.reward_range),
+        most=checked_largest(question.largest_weight),
+        past=question.past_predictions,
+        seed=checked_seed(question.seed),
+    )
+
+
+def _method(question: Question, ask: Ask) -> Method:
+    method = interval_method(question.interval, ask)
+    if method.exact and question.columns.embedding is not None:
         raise InvalidRequest(
-            f"--interval {question.interval} needs --reward-range LO,HI: the rewards that can be, not those that were "
-            "seen."
+            f"--interval {method.name} takes each weight as known, and with --embedding it is counted over the whole "
+            "log. Judge by --interval normal or bootstrap."
         )
+    return method

@@ -73,10 +73,10 @@ def tally(rows: Rows, plan: Plan) -> Tally | None:
     """Return the rows' tally, or None where there is no row; raises InvalidLog for a broken one."""
     with reading(rows.source.name):
         pivot = _of_head(rows.frame, {"c": nw.col("reward")}, nw.col("c").median())["c"]
-        weighed = _weighed(rows.frame, plan)
+        frame = weighed(rows.frame, plan)
         terms = weighted(row_terms(plan, pivot=pivot), rows.columns)
-        centres = _of_head(weighed, terms, nw.all().mean())
-        total = _totals(rows, weighed, plan, terms=terms, centres=centres)
+        centres = _of_head(frame, terms, nw.all().mean())
+        total = _totals(rows, frame, plan, terms=terms, centres=centres)
     if total["n"] == 0:
         return None
     broken = total["n"] - (total["kept"] or 0)
@@ -90,7 +90,8 @@ def row_terms(plan: Plan, *, pivot: float) -> Named:
     return {term.name: term.of(nw.col(term.weight.name), pivot=pivot) for term in plan.terms}
 
 
-def _weighed(frame: Frame, plan: Plan) -> Frame:
+def weighed(frame: Frame, plan: Plan) -> Frame:
+    """Return the frame with a column for each weight of the plan."""
     # Weights are columns of their own before terms are made of them: eager engines compute each once.
     weights = sorted({term.weight for term in plan.terms})
     plain = frame.with_columns(**_raw([RAW]))
@@ -114,9 +115,9 @@ def _of_head(frame: Frame, expressions: Named, summary: nw.Expr) -> dict[str, fl
     return {name: float(at) if at is not None and np.isfinite(at) else 0.0 for name, at in head.items()}
 
 
-def _totals(rows: Rows, weighed: Frame, plan: Plan, *, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
+def _totals(rows: Rows, frame: Frame, plan: Plan, *, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
     carried = [name for name in CARRIED if name in rows.columns]
-    wide = weighed.select(
+    wide = frame.select(
         *(expression.alias(name) for name, expression in terms.items()),
         *(nw.col(name) for name in carried),
         kept=row_holds(rows.columns, rows.rules).cast(nw.Int64()),

@@ -18,6 +18,7 @@ from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
 from ope.frames import Columns
+from ope.intervals.confidence import Side
 from ope.question import Question
 from ope.report.exact_json import report_as_json
 from ope.report.table import print_report
@@ -64,12 +65,25 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         float | None, typer.Option(help="Largest weight of clipped_ips, dros, …; default: chosen from the log.")
     ] = None,
     interval: Annotated[
-        str, typer.Option(help="Interval method: normal, or eb_mixture, valid at every look.")
+        str,
+        typer.Option(
+            help="normal, bootstrap, cressie_read, empirical_bernstein; valid at every look: eb_mixture, betting."
+        ),
     ] = "normal",
     level: Annotated[float, typer.Option(help="Confidence level of the interval.")] = 0.95,
+    side: Annotated[
+        Side, typer.Option(help="Bound the value on both sides, or on one with the whole error there.")
+    ] = Side.BOTH,
     reward_range: Annotated[
-        str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
+        str | None, typer.Option(help="The rewards that there can be, not those that were seen.", metavar="LO,HI")
     ] = None,
+    largest_weight: Annotated[
+        float | None, typer.Option(help="The largest weight that there can be: what an interval may rely on.")
+    ] = None,
+    past_predictions: Annotated[
+        bool, typer.Option("--past-predictions", help="Each prediction came from a model of earlier rows alone.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap's draws.")] = 0,
     log_format: Annotated[
         str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
     ] = None,
@@ -90,7 +104,11 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             bandwidth=bandwidth,
             interval=interval,
             level=level,
+            side=side,
             reward_range=None if reward_range is None else _range(reward_range),
+            largest_weight=largest_weight,
+            past_predictions=past_predictions,
+            seed=seed,
             log_format=log_format,
             on_bad_rows=on_bad_rows,
         )

@@ -66,3 +66,10 @@ def checked_largest(most: float | None) -> float:
         f"--largest-weight is {most:g}; weights have a mean of 1, so that the largest is a number of at least 1: 1 "
         "over the smallest propensity that there can be. Leave it out if nobody knows."
     )
+
+
+def checked_seed(seed: int) -> int:
+    """Return the seed; raises InvalidRequest for one below 0."""
+    if seed >= 0:
+        return seed
+    raise InvalidRequest(f"--seed is {seed}; it is a whole number of at least 0.")

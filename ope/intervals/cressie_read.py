@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class WeightSums:
-    """Sums over the rows of w, w², w r, w² r and w² r², with r in units of the declared range, 0 to 1; the largest w."""
+    """Sums over the rows of w, w², w r, w² r and w² r², with r in units of the declared range; and the largest w."""
 
     n: int
     w: float
@@ -57,10 +57,10 @@ class WeightSums:
 def lower(sums: WeightSums, alpha: float, *, most: float = math.inf) -> float:
     """Return a lower bound of the target's value, 0 to 1, that is wrong with a probability of about `alpha`.
 
-    That of the paper, and no more than what can be said where weights are all about 1: rows of weight 0 or `most` cannot
-    be mixed in there without moving the mean weight, and the paper's bound then claims that what was not seen cannot
-    be. So it is also the bound with an unseen row of weight 1; never nearer to 1 than alpha^(1/n), the rate of what n
-    rows did not show; and exact where successes can be counted (Clopper and Pearson 1934).
+    That of the paper, and no more than can be said where weights are all about 1: rows of weight 0 or `most` cannot be
+    mixed in there without moving the mean weight, and the paper's bound then claims that what was not seen cannot be.
+    So it is also the bound with an unseen row of weight 1; never nearer to 1 than alpha^(1/n), the rate of what n rows
+    did not show; and exact where successes can be counted (Clopper and Pearson 1934).
 
     Raises ValueError for a weight above `most`.
     """
@@ -68,7 +68,8 @@ def lower(sums: WeightSums, alpha: float, *, most: float = math.inf) -> float:
         raise ValueError(f"a row has a weight of {sums.largest:g}; {most:g} was declared to be the largest.")
     if sums.counts:
         return _exact(sums, alpha)
-    return min(of_the_paper(sums, alpha, most=most), max(0.0, _unmoved(sums, alpha)), alpha ** (1 / sums.n))
+    unseen = float(alpha ** (1 / sums.n))
+    return min(of_the_paper(sums, alpha, most=most), max(0.0, _unmoved(sums, alpha)), unseen)
 
 
 def of_the_paper(sums: WeightSums, alpha: float, *, most: float = math.inf) -> float:

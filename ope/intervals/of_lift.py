@@ -1,21 +1,17 @@
 """The lift of a target over the policy that logged, from canonical rows: what a gate looks at, as often as it likes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ope.decision_order import Decisions, in_decision_order
 from ope.errors import InvalidRequest
 from ope.frames import Rows
 from ope.intervals.ask import Range
-from ope.intervals.betting import sharp_lower
 from ope.intervals.checks import check_rows, held_to
 from ope.intervals.confidence import Confidence
-from ope.intervals.mixture import Mixture
 from ope.intervals.outcomes import Claim, Outcomes, lift_outcomes
-from ope.intervals.two_sided import TwoSided
+from ope.intervals.sequences import SEQUENCES
 from ope.weights import RAW, REWARD
-
-Chunks = Callable[[], Iterator[Outcomes]]
 
 
 def lift_bounds(
@@ -38,32 +34,8 @@ def lift_bounds(
     check_rows(logs)
     decisions = in_decision_order(logs, what=method)
     claim = Claim(within.low, within.high, k=1.0, lift=True)
-    return uncrossed(SEQUENCES[method](lambda: _lifts(decisions, within), claim, confidence))
-
-
-def betting_bounds(outcomes: Chunks, claim: Claim, confidence: Confidence) -> tuple[float, float]:
-    """Return the betting bounds after all outcomes, which are gone through several times to sharpen them."""
-    return confidence.bounds(
-        lambda alpha: claim.lower(sharp_lower(lambda: (one.above for one in outcomes()), alpha)),
-        lambda alpha: claim.upper(sharp_lower(lambda: (one.below for one in outcomes()), alpha)),
-    )
-
-
-def mixture_bounds(outcomes: Chunks, claim: Claim, confidence: Confidence) -> tuple[float, float]:
-    """Return the bounds of the empirical-Bernstein mixture after all outcomes."""
-    state = TwoSided(Mixture(), Mixture())
-    for one in outcomes():
-        state = state.fold(one)
-    return state.bounds(claim, confidence)
-
-
-SEQUENCES = {"betting": betting_bounds, "eb_mixture": mixture_bounds}
-
-
-def uncrossed(bounds: tuple[float, float]) -> tuple[float, float]:
-    """Return the bounds, or NaN for both where the lower one is above the upper one."""
-    low, high = bounds
-    return (math.nan, math.nan) if low > high else bounds
+    low, high = SEQUENCES[method](lambda: _lifts(decisions, within), claim, confidence)
+    return (math.nan, math.nan) if low > high else (low, high)
 
 
 def _lifts(decisions: Decisions, within: Range) -> Iterator[Outcomes]:

@@ -96,7 +96,7 @@ def successes(n, k):
 
 @pytest.mark.parametrize("alpha", [0.05, 0.025, 0.005])
 def test_on_policy_it_keeps_its_promise_however_rare_rewards_are(alpha) -> None:
-    """With all weights 1 each bound of 0 or 1 misses with a probability of at most alpha at every rate: no simulation."""
+    """With all weights 1 each bound misses with a probability of at most alpha, whatever the rate: no simulation."""
     n, ks = 300, np.arange(301)
     above = np.array([lower(successes(n, k), alpha, most=2.0) for k in ks])
     below = np.array([1 - lower(successes(n, k).turned(), alpha, most=2.0) for k in ks])

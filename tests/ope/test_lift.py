@@ -95,7 +95,7 @@ def test_what_it_cannot_bound_is_said() -> None:
             lift_bounds([rows(LOG[:3].with_columns(at=pl.Series(times)))], UNIT, Confidence(0.9))
     with pytest.raises(InvalidLog, match="at holds Boolean, and no times"):
         lift_bounds([rows(LOG[:3].with_columns(at=pl.lit(value=True)))], UNIT, Confidence(0.9))
-    with pytest.raises(InvalidRequest, match="a lift is bounded by betting or eb_mixture, not by normal"):
+    with pytest.raises(InvalidRequest, match="a lift is bounded by eb_mixture or betting, not by normal"):
         lift_bounds([rows(LOG)], UNIT, Confidence(0.9), "normal")
     with pytest.raises(InvalidRequest, match="these rows stand for several each"):
         lift_bounds([rows(LOG.with_columns(row_weight=2.0))], UNIT, Confidence(0.9))
