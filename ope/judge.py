@@ -50,7 +50,9 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
-    paired = () if request.against is None else tuple(one.paired() for one in asked if _can_be_paired(one, columns))
+    paired = (
+        () if request.against is None else tuple(one.paired() for one in asked if _can_be_paired(one, columns, request))
+    )
     total = _total(logs, Plan.of(block for one in (*asked, *paired) for block in one.blocks), aside)
     if not request.part:
         _check_known(total, request, policy, sources)
@@ -76,16 +78,24 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
     )
 
 
-def _can_be_paired(asked: Asked, columns: frozenset[str]) -> bool:
+def _can_be_paired(asked: Asked, columns: frozenset[str], request: Request) -> bool:
     theirs = {AGAINST + column for column in asked.needs & OF_A_POLICY}
-    return bool(asked.members) and theirs <= columns
+    # Taming weights biases one policy more than the other: nobody gets that for a lift who did not ask for it.
+    wanted = request.wanted.given or not asked.estimator.transform
+    return bool(asked.members) and theirs <= columns and wanted
 
 
 def _unpaired(asked: Sequence[Asked], paired: Sequence[Asked], request: Request) -> list[str]:
-    names = [one.name for one in asked if one.name not in {other.name for other in paired}]
-    if request.against is None or not names:
+    without = {one.name: one for one in asked if one.name not in {other.name for other in paired}}
+    if request.against is None or not without:
         return []
-    return [f"not compared with {request.against}: {', '.join(names)}; they need its predictions, or are no sums"]
+    tamed = [name for name, one in without.items() if one.estimator.transform and not request.wanted.given]
+    others = [name for name in without if name not in tamed]
+    why = {
+        "their bias differs between policies; name them to see it": tamed,
+        "they need its predictions, or are no sums": others,
+    }
+    return [f"not compared with {request.against}: {', '.join(names)}; {says}" for says, names in why.items() if names]
 
 
 def _comparison(request: Request, differences: Sequence[tuple[Estimate, str | None]]) -> Comparison | None:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ope.diagnostics import Diagnostics
-from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.evaluation import OF_COLUMNS, Estimate, Evaluation, PartEvaluation
 from ope.formats.asides import Asides
 from ope.report.exact_json import finite
 
@@ -30,7 +30,7 @@ def report_as_table(report: Mapping[str, Evaluation]) -> Group:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, evaluation in report.items():
         _add_estimates(table, _policy(name), evaluation.estimates)
-    return Group(table, *_comparison_table(report), *_parts_table(report), _diagnostics_table(report), *_notes(report))
+    return Group(table, *_comparison_table(report), *_parts_tables(report), _diagnostics_table(report), *_notes(report))
 
 
 def print_report(report: Mapping[str, Evaluation], console: Console) -> None:
@@ -64,40 +64,42 @@ def _comparison_table(report: Mapping[str, Evaluation]) -> list[Table]:
     table = Table(title=f"The same less {other}, on the same rows", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("policy", min_width=8, overflow="fold")
     table.add_column("estimator")
-    for heading in ("difference", "stderr", _interval_heading(list(estimates))):
+    for heading in ("difference", "stderr", _interval_heading(estimates)):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, comparison in compared.items():
         _add_estimates(table, _policy(name), comparison.estimates)
     return [table]
 
 
-def _parts_table(report: Mapping[str, Evaluation]) -> list[Table]:
-    """Return a table for each column that cuts the log, of one estimator: what all its parts have, the best last."""
+def _parts_tables(report: Mapping[str, Evaluation]) -> list[Table]:
+    """Return a table for each column that cuts the log and each policy, of one estimator that all parts have."""
     columns = dict.fromkeys(part.column for one in report.values() for part in one.parts)
-    return [_part_table(report, column) for column in columns]
+    return [
+        _part_table(_policy(name), [part for part in one.parts if part.column == column])
+        for column in columns
+        for name, one in report.items()
+    ]
 
 
-def _part_table(report: Mapping[str, Evaluation], column: str) -> Table:
-    parts = [(name, part) for name, one in report.items() for part in one.parts if part.column == column]
-    shown = parts_estimator([part.evaluation for _, part in parts])
-    compared = all(part.evaluation.against is not None for _, part in parts)
-    table = Table(title=f"By {column}, {shown}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("policy", min_width=8, overflow="fold")
-    table.add_column(column, overflow="fold")
-    headings = ("rows", "ess", "value", "interval", *(("difference", "interval") if compared else ()))
-    for heading in headings:
+def _part_table(policy: str, parts: Sequence[PartEvaluation]) -> Table:
+    shown = parts_estimator([part.evaluation for part in parts])
+    table = Table(title=f"{policy} by {parts[0].column}, {shown}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(parts[0].column, min_width=8, overflow="fold")
+    headings = ["rows", "ess", "value", _interval_heading(parts[0].evaluation.estimates)]
+    other = parts[0].evaluation.against
+    for heading in headings if other is None else [*headings, f"less {other.policy}"]:
         table.add_column(heading, justify="right", no_wrap=True)
-    before = ""
-    for name, part in parts:
-        policy = _policy(name)
-        value = UNDEFINED if part.value is None else part.value
+    for part in parts:
         of_part = part.evaluation
         cells = [f"{of_part.n:,}", f"{of_part.diagnostics.ess:,.0f}", *_cells(of_part.estimates, shown)]
         if of_part.against is not None:
-            cells += _cells(of_part.against.estimates, shown)
-        table.add_row(Text("" if policy == before else policy), Text(value), *cells)
-        before = policy
+            cells.append(_cells(of_part.against.estimates, shown)[1])
+        table.add_row(Text(_part_name(part.value)), *cells)
     return table
+
+
+def _part_name(value: str | None) -> str:
+    return UNDEFINED if value is None else value.removesuffix("T00:00:00Z")
 
 
 def parts_estimator(evaluations: Sequence[Evaluation]) -> str:
@@ -157,7 +159,7 @@ def _title(report: Mapping[str, Evaluation]) -> str:
     return f"Off-policy evaluation of {max(rows, default=0):,} logged decisions"
 
 
-def _interval_heading(estimates: list[Estimate]) -> str:
+def _interval_heading(estimates: Sequence[Estimate]) -> str:
     return f"{100 * estimates[0].level:.4g}% interval" if estimates else "interval"
 
 

@@ -181,7 +181,7 @@ def test_the_json_and_the_table():
     with console.capture() as capture:
         console.print(report_as_table(report))
     shown = capture.get()
-    assert "By device, dr" in shown
+    assert "uniform by device, dr" in shown
     assert "The same less logged, on the same rows" in shown
     assert shown.count("phone") == 2
 
