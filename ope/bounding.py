@@ -16,7 +16,7 @@ from ope.sums import W
 
 @dataclass(frozen=True, slots=True)
 class Bounding:
-    """A method, what is asked of it, and the rows that it may read."""
+    """A method, what is asked of it, and the rows that it may read; `notes` say what has no interval, and of order."""
 
     method: Method
     ask: Ask
@@ -25,10 +25,7 @@ class Bounding:
 
     @staticmethod
     def over(logs: Sequence[Rows], method: Method, ask: Ask, asked: Sequence[Asked]) -> "Bounding":
-        """Return it for these estimators, with notes on what has no interval and on the order of the rows.
-
-        Raises InvalidRequest where none of them has one.
-        """
+        """Return it for these estimators; raises InvalidRequest where none of them has an interval."""
         left = [one.name for one in asked if not _bounds(method, one, ask)]
         if left and len(left) == len(asked):
             raise InvalidRequest(f"{method.without(left, ask)}.")
@@ -38,11 +35,17 @@ class Bounding:
         rows = in_decision_order(logs, what=method.name)
         return Bounding(method, ask, rows, (*notes, *([rows.note] if rows.note else [])))
 
+    def of_differences(self, paired: Sequence[Asked]) -> list[str]:
+        """Return what is to be said of the differences of two policies that have no interval."""
+        left = [one.name for one in paired if not self.method.holds_for_difference(one.name)]
+        return [self.method.without_difference(left)] if left else []
+
     def of(self, asked: Asked, evidence: Evidence) -> Interval:
         """Return the interval of an estimate, and none where the method does not bound it."""
-        if not _bounds(self.method, asked, self.ask):
-            return NONE
-        return self.method.bounds(evidence, self.ask).checked(evidence.sums.mean_of(W))
+        held = (
+            self.method.holds_for_difference(asked.name) if evidence.paired else _bounds(self.method, asked, self.ask)
+        )
+        return self.method.bounds(evidence, self.ask).checked(evidence.sums.mean_of(W)) if held else NONE
 
 
 def _bounds(method: Method, asked: Asked, ask: Ask) -> bool:

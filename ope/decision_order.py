@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidLog
 from ope.formats.columns import LINE
 from ope.formats.source import Frame
 from ope.frames import AT, PREDICTED, Rows
 from ope.ordered import Part, in_order, weighed_rewards
-from ope.weights import RAW, REWARD
+from ope.times import microseconds
+from ope.weights import AGAINST, RAW, REWARD
 
 LEAST = np.iinfo(np.int64).min
 """Before every time."""
@@ -47,7 +47,7 @@ def in_decision_order(logs: Sequence[Rows], *, what: str) -> Decisions:
     """Return the rows by their column `at`, where every source has one; else as they stand, and the note says so.
 
     Sources that stand in order, one after the other, are read in parts. Others are sorted in memory: 8 bytes a row for
-    each of three to five columns. Rows of the same time keep the order in which they stand.
+    each of three to six columns. Rows of the same time keep the order in which they stand.
 
     Raises InvalidLog for a row without a time, InvalidRequest for an engine without an order.
     """
@@ -71,7 +71,8 @@ def _stands(logs: Sequence[Rows], what: str) -> bool:
 
 
 def _sort(logs: Sequence[Rows]) -> pl.DataFrame:
-    more = [name for name in PREDICTED if all(name in rows.columns for rows in logs)]
+    needs = {name: name for name in PREDICTED} | {AGAINST + RAW: f"{AGAINST}target_propensity"}
+    more = [name for name, column in needs.items() if all(column in rows.columns for rows in logs)]
     names, found = (RAW, REWARD, *more), []
     for part in in_order(logs, weighed_rewards(*more, AT), what="sorting"):
         columns = {name: part.column(name) for name in names}

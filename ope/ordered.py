@@ -54,10 +54,10 @@ def in_order(logs: Sequence[Rows], select: Select, *, what: str) -> Iterator[Par
 
 
 def weighed_rewards(*more: str) -> Select:
-    """Return the choice of the raw weight, the reward and some more columns."""
-    weight = raw_weight(RAW)
-    assert weight is not None  # noqa: S101 - of RAW there is one
-    return lambda frame: frame.select(weight.alias(RAW), nw.col(REWARD), *(nw.col(name) for name in more))
+    """Return the choice of the raw weight, the reward and some more columns or raw weights."""
+    found = {name: raw_weight(name) for name in (RAW, REWARD, *more)}
+    chosen = [nw.col(name) if weight is None else weight.alias(name) for name, weight in found.items()]
+    return lambda frame: frame.select(*chosen)
 
 
 def _check(rows: Rows, what: str) -> None:

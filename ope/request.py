@@ -10,15 +10,19 @@ from ope.intervals.ask import Ask, Range, checked_largest, checked_seed
 from ope.intervals.confidence import Confidence, checked_side
 from ope.intervals.table import Method, checked_level, interval_method
 from ope.kernel import checked_bandwidth
+from ope.parts import Cuts, window_seconds
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
+
+NO_CUTS = Cuts()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked of a log.
 
-    `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed.
+    `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed;
+    `part` whether the rows are only a part of the log.
     """
 
     columns: Columns
@@ -28,6 +32,9 @@ class Request:
     method: Method
     ask: Ask
     report: bool = False
+    against: str | None = None
+    cuts: Cuts = NO_CUTS
+    part: bool = False
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -42,6 +49,8 @@ class Request:
             method=_method(question, ask),
             ask=ask,
             report=reported(question.on_bad_rows),
+            against=question.against,
+            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window)),
         )
 
 
@@ -57,6 +66,8 @@ def _check(question: Question) -> None:
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
         )
+    if policies and question.against is not None:
+        parse_policy(question.against)
 
 
 def _ask(question: Question) -> Ask:

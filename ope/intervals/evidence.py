@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ope.decision_order import Decisions
-from ope.estimators.member import Member
-from ope.estimators.weighted import Weighted
+from ope.estimators.member import Valued
+from ope.estimators.paired import Paired
 from ope.sums import Sums
 
 
@@ -18,6 +18,11 @@ class Evidence:
     name: str
     value: float
     stderr: float
-    member: Member | Weighted | None
+    member: Valued | None
     sums: Sums
     rows: Decisions
+
+    @property
+    def paired(self) -> bool:
+        """Whether it is of the difference of two policies over the same rows."""
+        return isinstance(self.member, Paired)

@@ -10,10 +10,10 @@ from ope.intervals.empirical_bernstein import Bounded
 from ope.intervals.evidence import Evidence
 from ope.intervals.interval import Interval
 from ope.intervals.of_sums import refuse_larger
-from ope.intervals.outcomes import Claim, Floats, Outcomes, dr_outcomes, ips_outcomes
+from ope.intervals.outcomes import Claim, Floats, Outcomes, difference_outcomes, dr_outcomes, ips_outcomes
 from ope.intervals.sequences import Sequence
 from ope.intervals.two_sided import TwoSided
-from ope.weights import RAW, REWARD
+from ope.weights import AGAINST, RAW, REWARD
 
 DOUBLY = "dr"
 
@@ -31,11 +31,14 @@ def bernstein_bounds(evidence: Evidence, ask: Ask) -> Interval:
 
 
 def bounds_of(sequence: Sequence, evidence: Evidence, ask: Ask) -> Interval:
-    """Return what a confidence sequence says after all rows; of `dr`, φ + k is bounded, with k the largest weight.
+    """Return what a confidence sequence says after all rows, of a value, or of a difference by `ips`.
 
-    Raises InvalidRequest where that is below a weight in the log.
+    Of `dr`, φ + k is bounded, with k the largest weight: raises InvalidRequest where that is below one in the log.
     """
     claim = Claim(ask.range.low, ask.range.high)
+    if evidence.paired:
+        claim = Claim(ask.range.low, ask.range.high, k=1.0, lift=True)
+        return Interval(*sequence(lambda: _differences(evidence, ask), claim, ask.confidence))
     if evidence.name == DOUBLY:
         refuse_larger(evidence, ask)
         claim = Claim(ask.range.low, ask.range.high, k=ask.most)
@@ -46,6 +49,11 @@ def bounds_of(sequence: Sequence, evidence: Evidence, ask: Ask) -> Interval:
 def _weighed(evidence: Evidence, ask: Ask) -> Iterator[Outcomes]:
     for part in evidence.rows.parts():
         yield ips_outcomes(part[RAW], _shares(part[REWARD], ask.range))
+
+
+def _differences(evidence: Evidence, ask: Ask) -> Iterator[Outcomes]:
+    for part in evidence.rows.parts(AGAINST + RAW):
+        yield difference_outcomes(part[RAW], part[AGAINST + RAW], _shares(part[REWARD], ask.range))
 
 
 def _doubly(evidence: Evidence, ask: Ask) -> Iterator[Outcomes]:

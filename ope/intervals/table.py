@@ -26,13 +26,15 @@ WHY = {
 class Method:
     """A named interval; `of` are the estimators that it bounds, each with what must be declared for it.
 
-    None stands for all that are made of sums, and with `folds` for ordered folds too. `ranged` says that the range of
-    rewards must be declared, `exact` that it is no approximation, and `ordered` that rows are read in decision order.
+    None stands for all that are made of sums and their differences of two policies, and with `folds` for ordered folds
+    too; `differences` are those that it bounds besides. `ranged` says that the range of rewards must be declared,
+    `exact` that it is no approximation, and `ordered` that rows are read in decision order.
     """
 
     name: str
     bounds: Callable[[Evidence, Ask], Interval]
     of: dict[str, tuple[str, ...]] | None = None
+    differences: tuple[str, ...] = ()
     folds: bool = False
     ranged: bool = False
     exact: bool = False
@@ -43,6 +45,10 @@ class Method:
         if self.of is None:
             return self.folds or not fold
         return name in self.of and not self.undeclared(name, ask)
+
+    def holds_for_difference(self, name: str) -> bool:
+        """Whether it has bounds for the difference of two policies by an estimator."""
+        return self.of is None or name in self.differences
 
     def undeclared(self, name: str, ask: Ask) -> list[str]:
         """Return the options that it needs for an estimator, and that nobody gave."""
@@ -56,6 +62,11 @@ class Method:
             return f"{self.name} bounds what is made of sums"
         named = [f"{one} with {' and '.join(needs)}" if needs else one for one, needs in self.of.items()]
         return f"{self.name} bounds {', '.join(named)}"
+
+    def without_difference(self, names: list[str]) -> str:
+        """Say that differences by these estimators have no interval."""
+        what = f"the difference by {', '.join(self.differences)}" if self.differences else "no differences"
+        return f"{self.name} bounds {what}; without an interval: {', '.join(names)}"
 
     def without(self, names: list[str], ask: Ask) -> str:
         """Say of estimators that they have no interval, and why where a declaration is all that they lack."""
@@ -71,7 +82,7 @@ def _methods() -> list[Method]:
         Method("cressie_read", cressie_read_bounds, {"ips": (), "snips": ()}, ranged=True),
         Method("empirical_bernstein", bernstein_bounds, {"ips": (LARGEST,)}, ranged=True, exact=True),
         *(
-            Method(name, partial(bounds_of, sequence), both, ranged=True, exact=True, ordered=True)
+            Method(name, partial(bounds_of, sequence), both, ("ips",), ranged=True, exact=True, ordered=True)
             for name, sequence in SEQUENCES.items()
         ),
     ]

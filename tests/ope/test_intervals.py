@@ -21,7 +21,7 @@ from ope.intervals.confidence import Confidence, Side
 from ope.intervals.cressie_read import WeightSums
 from ope.intervals.empirical_bernstein import Bounded
 from ope.intervals.mixture import Mixture
-from ope.intervals.outcomes import Claim, dr_outcomes, ips_outcomes
+from ope.intervals.outcomes import Claim, difference_outcomes, dr_outcomes, ips_outcomes
 from ope.intervals.table import METHODS
 from ope.intervals.two_sided import TwoSided
 from ope.question import Question
@@ -197,6 +197,35 @@ def test_a_log_without_times_in_one_file_says_which(tmp_path) -> None:
     assert found.notes == (
         f"eb_mixture reads the rows as they stand: {tmp_path / 'b.csv'} has no column at to order them by",
     )
+
+
+OTHER = FRAME.with_columns(theirs=pl.col("propensity") * np.minimum(RNG.exponential(1.0, N), MOST))
+
+
+@pytest.mark.parametrize("frame", [OTHER, timed(OTHER).sample(fraction=1, shuffle=True, seed=2)])
+def test_the_difference_of_two_policies_is_bounded_at_every_look(frame) -> None:
+    """By ips, it is that of the difference of weights, whatever the rows' order; against the logger it is the lift."""
+    v = (OTHER["theirs"] / OTHER["propensity"]).to_numpy()
+    asked = {"interval": "eb_mixture", "estimators": ["ips", "dr"], **DECLARED}
+    claim = Claim(*RANGE, k=1.0, lift=True)
+    for against, other in (("theirs", v), ("logged", np.ones(N))):
+        found = judged(frame, against=against, columns=Columns(q_against="q_target"), **asked)
+        ips, dr = found.against.estimates
+        state = TwoSided(Mixture(), Mixture()).fold(difference_outcomes(W, other, R))
+        assert ips.interval == close(state.bounds(claim, Confidence(0.95)))
+        assert all(math.isnan(bound) for bound in dr.interval)
+        assert found.notes[-1] == (f"less {against}: eb_mixture bounds the difference by ips; without an interval: dr")
+
+
+def test_differences_for_one_look() -> None:
+    """The bootstrap has them as the normal interval has; cressie_read and empirical_bernstein say that they do not."""
+    asked = {"estimators": ["ips", "snips"], "against": "logged"}
+    normal = judged(OTHER, **asked).against.estimates
+    for one, plain in zip(judged(OTHER, interval="bootstrap", **asked).against.estimates, normal, strict=True):
+        assert one.interval == pytest.approx(plain.interval, abs=0.35 * one.stderr)
+    found = judged(OTHER, interval="cressie_read", **asked | DECLARED)
+    assert all(math.isnan(bound) for one in found.against.estimates for bound in one.interval)
+    assert found.notes == ("less logged: cressie_read bounds no differences; without an interval: ips, snips",)
 
 
 def test_what_is_not_bounded_is_said() -> None:
