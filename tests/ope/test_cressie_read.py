@@ -118,12 +118,13 @@ def test_what_was_not_seen_is_not_impossible(spread, most) -> None:
 
 
 @pytest.mark.parametrize("spread", [1e-6, 1e-3, 1e-2])
-def test_weights_of_about_one_are_as_good_as_ones(spread) -> None:
-    """With five rewards among 1,000 the bound is at most a tenth narrower than the exact one of weights 1."""
+@pytest.mark.parametrize("rewards", [1, 5])
+def test_weights_of_about_one_are_as_good_as_ones(spread, rewards) -> None:
+    """With one or five rewards among 1,000 the bound is at most 3% narrower than the exact one of weights 1."""
     w = 1 + spread * np.random.default_rng(4).choice([-1, 1], 1000)
-    r = (np.arange(1000) < 5).astype(float)
-    exact = 1 - lower(successes(1000, 5).turned(), 0.05, most=4.0)
-    assert 1 - lower(WeightSums.of(w, r).turned(), 0.05, most=4.0) >= 0.9 * exact
+    r = (np.arange(1000) < rewards).astype(float)
+    exact = 1 - lower(successes(1000, rewards).turned(), 0.05, most=4.0)
+    assert 1 - lower(WeightSums.of(w, r).turned(), 0.05, most=4.0) >= 0.97 * exact
 
 
 def test_a_weight_above_the_largest_is_refused() -> None:
