@@ -11,6 +11,9 @@ import narwhals as nw
 import polars as pl
 
 from ope.bad_rows import beside_decisions, without_bad_rows
+from ope.delays.fit import fitting
+from ope.delays.joined import joined
+from ope.delays.resolve import resolved
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.asked import Asked
@@ -59,10 +62,14 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    log = read_log(sources, request)
-    if not request.policies:
-        return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
-    return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
+    settled = resolved(sources, request.waiting, reward=request.columns.reward, report=request.report)
+    logs = [read_log(version, request) for version in settled.versions]
+    return {
+        OF_COLUMNS if policy is None else policy.name: joined(
+            [_judge(log, request, aside + settled.bad, policy=policy) for log in logs], settled
+        )
+        for policy in request.policies or (None,)
+    }
 
 
 def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
@@ -80,6 +87,7 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
+    asked, unfit = fitting(asked, request.waiting.way, given=request.wanted.given)
     total = _total(logs, Plan.of(block for one in asked for block in one.blocks), aside)
     if policy is not None and total.known == 0:
         raise InvalidRequest(
@@ -92,7 +100,7 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(*aside.notes(), *unfit, *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
         bad_rows=aside if request.report else None,
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
+from ope.delays.asked import AS_SETTLED, Delays
 from ope.frames import Columns
 
 CANONICAL = Columns()
@@ -14,7 +15,8 @@ class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
-    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
+    where their names and first lines do not tell, `on_bad_rows` whether bad rows are refused or reported, and `delays`
+    says how decisions count whose reward has not come.
     """
 
     policies: Sequence[str] = ()
@@ -27,6 +29,7 @@ class Question:
     reward_range: tuple[float, float] | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
+    delays: Delays = AS_SETTLED
 
 
 USUAL = Question()

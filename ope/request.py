@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ope.bad_rows import reported
+from ope.delays.waiting import Waiting
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -18,7 +19,7 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed.
+    says whether bad rows are left out and listed, and `waiting` how decisions count whose reward has not come.
     """
 
     columns: Columns
@@ -28,6 +29,7 @@ class Request:
     method: str
     interval: Interval | None
     level: float
+    waiting: Waiting
     within: Range | None = None
     report: bool = False
 
@@ -35,6 +37,7 @@ class Request:
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
         _check(question)
+        within = None if question.reward_range is None else Range(*question.reward_range)
         return Request(
             columns=question.columns,
             policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
@@ -43,7 +46,12 @@ class Request:
             method=question.interval,
             interval=interval_method(question.interval),
             level=checked_level(question.level),
-            within=None if question.reward_range is None else Range(*question.reward_range),
+            waiting=Waiting.of(
+                question.delays,
+                within=None if within is None else (within.low, within.high),
+                interval=question.interval,
+            ),
+            within=within,
             report=reported(question.on_bad_rows),
         )
 

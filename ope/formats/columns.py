@@ -29,6 +29,7 @@ LOG_COLUMNS: dict[str, Any] = {
     "propensity": pl.Float64,
     "explored": pl.Boolean,
     "reward": pl.Float64,
+    "rewarded_at": pl.Datetime("us", "UTC"),
     "outcome": pl.String,
     "slot": pl.Int64,
     "component": pl.String,

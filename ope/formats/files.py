@@ -1,5 +1,6 @@
 """Opens logs of every format lazily; looks at no row before it is asked to, but at first lines to know the format."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,13 @@ def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
     text = [name for name in numeric if schema.get(name) == pl.String]
     lists = [pl.col(name).str.json_decode(kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
-    return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False), *lists)
+    return raw.with_columns(*(_number(pl.col(name).str.strip_chars()).alias(name) for name in text), *lists)
+
+
+def _number(said: pl.Expr) -> pl.Expr:
+    # NaN is no number either, but unlike null it does not pass for a cell in which nothing was said.
+    number = said.cast(pl.Float64, strict=False)
+    return pl.when(number.is_null() & (said.str.len_bytes() > 0)).then(math.nan).otherwise(number)
 
 
 def _scan_open_bandit(path: Path, _: Sequence[str]) -> pl.LazyFrame:

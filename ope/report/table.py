@@ -49,11 +49,18 @@ def _add_rows(table: Table, policy: str, evaluation: Evaluation) -> None:
         table.add_row(
             Text(policy if position == 0 else ""),
             estimate.estimator,
-            number(estimate.value),
+            _value(estimate),
             number(estimate.stderr),
             f"{number(lower)} … {number(upper)}",
         )
     table.add_section()
+
+
+def _value(estimate: Estimate) -> str:
+    if estimate.value_bounds is None:
+        return number(estimate.value)
+    low, high = estimate.value_bounds
+    return f"{number(low)} … {number(high)}"
 
 
 def _diagnostics_table(report: Mapping[str, Evaluation]) -> Table:
