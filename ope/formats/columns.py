@@ -40,3 +40,6 @@ LOG_COLUMNS: dict[str, Any] = {
     LINE: pl.Int64,
 }
 """Those of `honeyguide export`, `context` and `actions` as JSON text, then what only foreign logs have."""
+
+TIMES = tuple(name for name, kind in LOG_COLUMNS.items() if kind == pl.Datetime("us", "UTC"))
+"""Those that JSON can only hold as text or numbers."""

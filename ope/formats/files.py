@@ -10,7 +10,7 @@ import polars as pl
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats import dsjson, guess, vw_text
-from ope.formats.columns import LOG_COLUMNS
+from ope.formats.columns import LOG_COLUMNS, TIMES
 from ope.formats.guess import checked_format, guessed
 from ope.formats.linewise import Reader, scan_lines
 from ope.formats.open_bandit import with_our_names
@@ -93,6 +93,7 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
     seen = pl.scan_ndjson(path, infer_schema_length=INFER_ROWS).collect_schema()
     # Text first, number later: a reward column of 0 and 1 would be guessed an integer and break at 0.5.
     wanted = dict.fromkeys(numeric, pl.String()) | NESTED
+    wanted |= {name: pl.String() for name in TIMES if seen.get(name) == pl.Null}  # the first reward may come later
     overrides = {name: kind for name, kind in wanted.items() if name in seen}
     return pl.scan_ndjson(path, infer_schema_length=INFER_ROWS, schema_overrides=overrides)
 
