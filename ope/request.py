@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ope.bad_rows import reported
+from ope.delays.asked import BOUNDS
 from ope.delays.waiting import Waiting
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
@@ -10,8 +11,11 @@ from ope.frames import Columns
 from ope.intervals.sequence import Range
 from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
 from ope.kernel import checked_bandwidth
+from ope.parts import Cuts, window_seconds
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
+
+NO_CUTS = Cuts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed, and `waiting` how decisions count whose reward has not come.
+    says whether bad rows are left out and listed; `part` whether the rows are only a part of the log; `waiting` how
+    decisions count whose reward has not come.
     """
 
     columns: Columns
@@ -32,6 +37,9 @@ class Request:
     waiting: Waiting
     within: Range | None = None
     report: bool = False
+    against: str | None = None
+    cuts: Cuts = NO_CUTS
+    part: bool = False
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -53,6 +61,8 @@ class Request:
             ),
             within=within,
             report=reported(question.on_bad_rows),
+            against=question.against,
+            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
         )
 
 
@@ -67,6 +77,13 @@ def _check(question: Question) -> None:
         raise InvalidRequest(
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
+        )
+    if policies and question.against is not None:
+        parse_policy(question.against)
+    if question.against is not None and question.delays.unresolved == BOUNDS:
+        raise InvalidRequest(
+            f"--against {question.against}: a difference of two policies may fall where a reward grows, so that "
+            f"--unresolved {BOUNDS} does not bound it. Ask for --unresolved mature, or judge each policy by itself."
         )
     if question.interval == SEQUENCE and question.reward_range is None:
         raise InvalidRequest(

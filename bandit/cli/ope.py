@@ -92,6 +92,17 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     delay_by: Annotated[
         str | None, typer.Option(help="Column of what the delay of rewards depends on, such as action; with ipcw.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Another policy, logged or a column: judge the difference too, on the same rows."),
+    ] = None,
+    q_against: Annotated[str | None, typer.Option(help="Column of the other policy's predicted reward.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="Column whose values are judged each alone; repeatable.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Length of the windows of time that are judged each alone: 6h, 1d, 2w.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
@@ -99,7 +110,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         question = Question(
             policies=policy or (),
             columns=Columns(
-                reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
+                reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
             estimators=_names(estimators),
             max_weight=max_weight,
@@ -118,6 +129,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
                 rewarded_at=rewarded_at,
                 delay_by=delay_by,
             ),
+            against=against,
+            segments=segment or (),
+            window=window,
         )
         report = evaluate_files(files, question)
     _print(report, output)

@@ -6,11 +6,11 @@ import narwhals as nw
 import polars as pl
 
 from ope.delays.waiting import Waiting
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.columns import LINE
 from ope.formats.source import Frame, Source
 from ope.frames import number, require
+from ope.times import microseconds
 
 AT, CAME, REWARD = "honeyguide: at", "honeyguide: rewarded at", "honeyguide: reward"
 OWN = (AT, CAME, REWARD)

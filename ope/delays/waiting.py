@@ -1,7 +1,7 @@
 """What is asked about delayed rewards, as one checked value."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -58,15 +58,14 @@ def _check_owned(delays: Delays) -> None:
     way, timed = delays.unresolved, delays.unresolved in {MATURE, IPCW} or delays.window_s is not None
     if delays.delay_by is not None and way != IPCW:
         raise InvalidRequest(f"--delay-by is read by --unresolved {IPCW} alone; leave it out.")
-    if way == REFUSE and delays != AS_SETTLED:
+    usual = replace(AS_SETTLED, unresolved=way, at=delays.at)  # windows of time read --at too
+    if way == REFUSE and delays != usual:
         raise InvalidRequest(
-            "--window-s, --now, --default-reward, --at and --rewarded-at say how open decisions count, and "
+            "--window-s, --now, --default-reward and --rewarded-at say how open decisions count, and "
             f"--unresolved {REFUSE} counts none; give --unresolved {MATURE}, {IPCW} or {BOUNDS} with them."
         )
-    if not timed and delays != Delays(unresolved=way):
-        raise InvalidRequest(
-            "--now, --default-reward, --at and --rewarded-at are about a window; give --window-s with them."
-        )
+    if not timed and delays != usual:
+        raise InvalidRequest("--now, --default-reward and --rewarded-at are about a window; give --window-s with them.")
 
 
 def _check_needed(delays: Delays, *, within: Range | None, interval: str) -> None:

@@ -24,6 +24,7 @@ LOG_COLUMNS: dict[str, Any] = {
     "pscore_cascade": NUMBERS,
     "pscore_item_position": NUMBERS,
     "pscore_item_position_reason": pl.String,
+    "pi_weight_uniform": pl.Float64,
     "slot_rewards": NUMBERS,
     "action": pl.String,
     "propensity": pl.Float64,

@@ -252,6 +252,38 @@ def test_what_cannot_be_asked_says_what_can(asked, says):
         evaluated(LOG, **asked)
 
 
+def test_parts_are_cut_from_the_log_with_its_rewards():
+    """One now and one delay distribution for the whole log: the young part is weighed by the delays of the old."""
+    rows = [(-5_000, 100, 1.0)] * 30 + [(-5_000, 700, 1.0)] * 30 + [(0, 100, 1.0)] * 2 + [(0, None, None)] * 8
+    log = by_hand(rows).rename({"at": "made"}).with_columns(age=pl.Series(["old"] * 60 + ["young"] * 10))
+    delays = Delays(unresolved="ipcw", window_s=WINDOW, now=now(500), at="made")
+    (found,) = evaluate_frame(
+        log, Question(estimators=["ips"], delays=delays, segments=["age"], window="1h", against="target_propensity")
+    ).values()
+    parts = {part.value: part.evaluation.estimates[0].value for part in found.parts}
+    assert [*parts] == ["old", "young", "2026-03-13T22:00:00Z", "2026-03-14T00:00:00Z"]
+    assert [*parts.values()] == pytest.approx([1, 0.4, 1, 0.4])
+    assert found.against.estimates[0].value == 0
+
+
+def test_parts_have_bounds_of_their_own():
+    """What is open in a part bounds it alone."""
+    log = LOG.with_columns(first=pl.int_range(5) < 2)
+    question = Question(
+        estimators=["ips"], delays=Delays(unresolved="bounds"), reward_range=(0, 10), segments=["first"]
+    )
+    (found,) = evaluate_frame(log, question).values()
+    parts = {part.value: part.evaluation.estimates[0].value_bounds for part in found.parts}
+    assert parts == {"false": (pytest.approx(13 / 3), pytest.approx(23 / 3)), "true": (2.5, 7.5)}
+
+
+def test_a_difference_of_policies_has_no_such_bounds():
+    """Where the other policy weighs more, a larger reward lowers the difference."""
+    question = Question(delays=Delays(unresolved="bounds"), reward_range=(0, 10), against="logged")
+    with pytest.raises(InvalidRequest, match="--against logged: a difference of two policies may fall where a reward"):
+        evaluate_frame(LOG, question)
+
+
 def test_weighed_rewards_have_no_declared_range():
     """An interval for rewards of a declared range is refused with ipcw, and is there with mature."""
     question = Question(interval="eb_mixture", reward_range=(0, 10), delays=Delays(unresolved="ipcw", window_s=WINDOW))
