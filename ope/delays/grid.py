@@ -13,8 +13,8 @@ STEPS = 1_000
 
 
 def age_in_steps(clock: Clock) -> pl.Expr:
-    """Return the age in whole steps that have passed, at most STEPS."""
-    return (clock.age.clip(upper_bound=clock.window) * STEPS) // clock.window
+    """Return the age in whole steps that have passed, from 0 to STEPS."""
+    return (clock.age.clip(0, clock.window) * STEPS) // clock.window
 
 
 def delay_in_steps(clock: Clock) -> pl.Expr:
