@@ -70,7 +70,8 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     ] = "normal",
     level: Annotated[float, typer.Option(help="Confidence level of the interval.")] = 0.95,
     reward_range: Annotated[
-        str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
+        str | None,
+        typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture and bounds.", metavar="LO,HI"),
     ] = None,
     log_format: Annotated[
         str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")

@@ -84,6 +84,31 @@ def test_what_has_no_bounds_is_refused_by_name(name):
         evaluated(log, estimators=[name], unresolved="bounds", window_s=None, reward_range=(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("dm", "is of predicted rewards alone"),
+        ("weighted_ips", "has a coefficient that depends on the rewards"),
+        ("weighted_dr", "has a coefficient that depends on the rewards"),
+        ("pi", "has weights below 0"),
+        ("snpi", "has weights below 0"),
+        ("os_snips", "chooses its weights by the rewards"),
+    ],
+)
+def test_each_reason_is_the_estimators_own(name, why):
+    """The words say what is in the way, not just that something is."""
+    (asked,) = wanted([name]).asked
+    assert (why_not(asked, "bounds") or "").startswith(why)
+    assert why_not(asked, "ipcw") is None
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *TAMED, "sips", "snsips", "balanced_ips", "balanced_sndr"])
+def test_what_has_bounds_has_no_reason(name):
+    """Forms that never fall when a reward grows, over weights of at least 0."""
+    (asked,) = wanted([name]).asked
+    assert why_not(asked, "bounds") is None
+
+
 def test_what_has_no_bounds_is_left_out_with_a_note():
     """Where nobody named estimators, those without bounds are named in the notes."""
     log, _ = frame([(0.0, 0.0, 0.5, 0.5, 0.1, 0.2), (None, 1.0, 0.5, 1.0, 0.1, 0.2)])

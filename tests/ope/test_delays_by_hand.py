@@ -99,6 +99,14 @@ def test_bounds_by_hand():
     assert (found.n, found.delayed.open, found.delayed.left_out) == (6, 4, 0)
 
 
+def test_bounds_know_nothing_of_what_was_decided_later():
+    """At 400 s the decision of 500 s is not there: of five, one has come by then with 5 and one with 10."""
+    log = MIXED.with_columns(reward=pl.col("reward").clip(upper_bound=10))
+    found = evaluated(log, unresolved="bounds", now=now(400), reward_range=(0, 10))
+    assert found.estimates[0].value_bounds == (pytest.approx(15 / 5), pytest.approx(45 / 5))
+    assert (found.n, found.delayed.open, found.delayed.left_out) == (5, 3, 1)
+
+
 def test_bounds_take_old_silence_for_what_it_is():
     """At 1,000 s the two that are old and silent earn nothing, and only the one of 500 s is open."""
     log = MIXED.with_columns(reward=pl.col("reward").clip(upper_bound=10))
