@@ -24,6 +24,7 @@ _EVER = 2**62
 _PAIR = pl.Struct({"action": pl.String, "propensity": pl.Float64})
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
@@ -142,6 +143,7 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
     told = slot_marginals(d, config.guards, most_states)
     return {
+        "loop": d.loop,
         "decision_id": d.decision_id,
         "at": d.at,
         "context": bytes(request.get("context", b"{}")).decode(),

@@ -13,6 +13,7 @@ ROW_WEIGHT = "row_weight"
 """How many decisions a row stands for, where a log kept only some of them."""
 
 LOG_COLUMNS: dict[str, Any] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
