@@ -45,11 +45,19 @@ def mean(off):
     return off.mean(axis=0), off.std(axis=0, ddof=1) / len(off) ** 0.5
 
 
+def right(kind):
+    """Return the ways whose assumptions hold."""
+    return ("mature", "ipcw by action") if kind == "by action" else ("mature", "ipcw", "ipcw by action")
+
+
 def check(kind, *, rounds, seed):
-    """Fail where a mean error is not what theory says; a false alarm comes once in 200,000 runs of all kinds."""
-    found = {way: mean(off) for way, (off, _) in errors(kind, rounds=rounds, seed=seed).items()}
-    right = ("mature", "ipcw by action") if kind == "by action" else ("mature", "ipcw", "ipcw by action")
-    for way in right:
+    """Fail where a mean error is not what theory says; a false alarm comes once in 100,000 runs of all kinds.
+
+    Returns the errors and standard errors, for more to be said of them.
+    """
+    each = errors(kind, rounds=rounds, seed=seed)
+    found = {way: mean(off) for way, (off, _) in each.items()}
+    for way in right(kind):
         off, stderr = found[way]
         # F is a ratio of counts: its inverse is off by the order of one over the rewards in it, some 500.
         assert (abs(off) < FAR * stderr + 0.003).all(), (way, off, stderr)
@@ -57,6 +65,7 @@ def check(kind, *, rounds, seed):
     assert (found["as 0"][0] < -0.02).all()
     if kind == "by action":
         assert (found["ipcw"][0] < -0.01).all()
+    return each
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,5 +77,13 @@ def test_mature_and_ipcw_are_right_and_the_rest_is_not(kind):
 @pytest.mark.deep
 @pytest.mark.parametrize("kind", KINDS)
 def test_mature_and_ipcw_are_right_closely(kind):
-    """The same over 150 logs."""
-    check(kind, rounds=150, seed=52)
+    """The same over 150 logs, where the 95% intervals cover too.
+
+    They do so 92.5% of the time at least (docs/reference/ope.md), so that fewer than 123 of 150 come once in 20,000
+    runs of all kinds, ways and estimators.
+    """
+    each = check(kind, rounds=150, seed=52)
+    covered = {way: (abs(off) < 1.96 * stderr).mean(axis=0) for way, (off, stderr) in each.items()}
+    for way in right(kind):
+        assert (covered[way] >= 0.82).all(), (way, covered[way])
+    assert (covered["dropped"] < 0.1).all()
