@@ -17,7 +17,7 @@ from store.errors import InvalidInput
 from store.ledger.worth import rewards_by_slot
 from store.log.deleted import day
 from store.ports import Store
-from store.records import Logged
+from store.records import Decision, Logged, Outcome
 
 _CHUNK = 5000
 _EVER = 2**62
@@ -41,6 +41,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "propensity": pl.Float64,
     "explored": pl.Boolean,
     "reward": pl.Float64,
+    "rewarded_at": pl.Datetime("us", "UTC"),
     "outcome": pl.String,
     "slot": pl.Int64,
     "slot_rewards": pl.List(pl.Float64),
@@ -50,8 +51,9 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """The columns. `action`, `propensity` and `explored` are those of the first slot; `context` and `actions` are JSON as
 sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is what the whole ranking earned, by its
-newest outcome, `slot` the position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to
-`reward`, or null where that is not known.
+newest outcome, or null while it is open, `rewarded_at` when that became known, or null where nothing came, `slot` the
+position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to `reward`, or null where
+that is not known.
 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
@@ -136,6 +138,8 @@ def _frame(rows: list[Logged], config: LoopConfig, most_states: int) -> pl.DataF
 
 def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]:
     d, outcome = row.decision, row.outcome
+    # What was learned at once, as if nothing came, is no reward yet.
+    settled = outcome if outcome is not None and outcome.settled else None
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
     told = slot_marginals(d, config.guards, most_states)
     return {
@@ -157,11 +161,20 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
         "action": d.ranking[0].action,
         "propensity": d.ranking[0].propensity,
         "explored": d.ranking[0].explored,
-        "reward": outcome.value if outcome else None,
+        "reward": settled.value if settled else None,
+        "rewarded_at": _rewarded_at(d, settled) if settled else None,
         "outcome": outcome.kind if outcome else None,
-        "slot": outcome.slot if outcome else None,
-        "slot_rewards": rewards_by_slot(outcome, len(d.ranking), config.reward) if outcome else None,
+        "slot": settled.slot if settled else None,
+        "slot_rewards": rewards_by_slot(settled, len(d.ranking), config.reward) if settled else None,
         "component": d.component,
         "policy": d.policy,
         "model_version": d.model_version,
     }
+
+
+def _rewarded_at(decision: Decision, outcome: Outcome) -> int | None:
+    """Return from when on the reward was known, None where none came."""
+    if outcome.kind not in {"rewarded", "corrected"}:
+        return None
+    # A reward may arrive before its decision does; it is known when both are there.
+    return max(outcome.at, decision.at)

@@ -9,6 +9,8 @@ import narwhals as nw
 import polars as pl
 
 from ope.bad_rows import beside_decisions
+from ope.delays.joined import joined
+from ope.delays.resolve import resolved
 from ope.errors import InvalidRequest, NoRows
 from ope.evaluation import OF_COLUMNS, Evaluation, PartEvaluation
 from ope.formats.asides import Asides
@@ -49,6 +51,12 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
+    settled = resolved(sources, request.waiting, reward=request.columns.reward, report=request.report)
+    found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
+    return {name: joined([one[name] for one in found], settled) for name in found[0]}
+
+
+def _evaluate_version(sources: Sequence[Source], request: Request, aside: Asides) -> dict[str, Evaluation]:
     whole = _evaluate_part(sources, request, aside)
     in_part = replace(request, part=True)
     found = [(part, _evaluate_in(part, in_part)) for part in parts_of(sources, request.cuts)]

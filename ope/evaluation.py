@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ope.delays.resolved import Delayed
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
 
@@ -10,7 +11,11 @@ OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One estimator's answer, in reward units; NaN where it is undefined."""
+    """One estimator's answer, in reward units; NaN where it is undefined.
+
+    With bounds of what open decisions may earn, `value_bounds` are the values for the least and the most, `interval`
+    is valid for anything between, and there is no value and no standard error.
+    """
 
     estimator: str
     value: float
@@ -18,6 +23,7 @@ class Estimate:
     interval: tuple[float, float]
     level: float
     method: str
+    value_bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Evaluation:
     """What the log says of one target policy; `notes` say in words what was left out, and why.
 
     `bad_rows` are those left out because they break a rule; None where such rows are refused. `against` is the
-    comparison with another policy, `parts` are the same of parts of the log, where they were asked for.
+    comparison with another policy, `parts` are the same of parts of the log, where they were asked for. `delayed` says
+    how decisions counted whose reward had not come; None where each had.
     """
 
     n: int
@@ -41,6 +48,7 @@ class Evaluation:
     diagnostics: Diagnostics
     notes: tuple[str, ...] = ()
     bad_rows: Asides | None = None
+    delayed: Delayed | None = None
     against: Comparison | None = None
     parts: "tuple[PartEvaluation, ...]" = ()
 

@@ -7,6 +7,7 @@ from operator import add
 from ope.bad_rows import without_bad_rows
 from ope.bounding import Bounding
 from ope.decision_order import Decisions
+from ope.delays.fit import fitting
 from ope.diagnostics import diagnose
 from ope.errors import InvalidRequest, NoRows
 from ope.estimators.asked import Asked
@@ -50,6 +51,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         loggers=list(log.loggers),
         why_not=lambda missing: log.why_not(missing, policy),
     )
+    asked, unfit = fitting(asked, request.waiting.way, given=request.wanted.given)
     paired = (
         () if request.against is None else tuple(one.paired() for one in asked if _can_be_paired(one, columns, request))
     )
@@ -68,6 +70,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         diagnostics=diagnose(total.sums),
         notes=(
             *aside.notes(),
+            *unfit,
             *left_out,
             *bounding.notes,
             *(note for _, notes in found for note in notes),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
+from ope.delays.asked import AS_SETTLED, Delays
 from ope.frames import Columns
 from ope.intervals.confidence import Side
 
@@ -15,10 +16,10 @@ class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
-    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported. `against`
-    names the policy that each target is compared with: a spec like `policies` or, without them, `logged` or a column.
-    Each column of `segments`, and windows of the length `window` (`6h`, `1d`), cut the log into parts that are judged
-    each alone too.
+    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported. `delays`
+    says how decisions count whose reward has not come. `against` names the policy that each target is compared with: a
+    spec like `policies` or, without them, `logged` or a column. Each column of `segments`, and windows of the length
+    `window` (`6h`, `1d`), cut the log into parts that are judged each alone too.
     """
 
     policies: Sequence[str] = ()
@@ -35,6 +36,7 @@ class Question:
     seed: int = 0
     log_format: str | None = None
     on_bad_rows: str = REFUSE
+    delays: Delays = AS_SETTLED
     against: str | None = None
     segments: Sequence[str] = ()
     window: str | None = None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from ope.bad_rows import reported
+from ope.delays.asked import BOUNDS, IPCW
+from ope.delays.waiting import Waiting
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -22,7 +24,7 @@ class Request:
     """What is asked of a log.
 
     `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed;
-    `part` whether the rows are only a part of the log.
+    `part` whether the rows are only a part of the log; `waiting` how decisions count whose reward has not come.
     """
 
     columns: Columns
@@ -31,6 +33,7 @@ class Request:
     bandwidth: float | None
     method: Method
     ask: Ask
+    waiting: Waiting
     report: bool = False
     against: str | None = None
     cuts: Cuts = NO_CUTS
@@ -40,6 +43,7 @@ class Request:
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
         _check(question)
+        waiting = Waiting.of(question.delays, within=question.reward_range, interval=question.interval)
         ask = _ask(question)
         return Request(
             columns=question.columns,
@@ -48,9 +52,10 @@ class Request:
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
             method=_method(question, ask),
             ask=ask,
+            waiting=waiting,
             report=reported(question.on_bad_rows),
             against=question.against,
-            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window)),
+            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
         )
 
 
@@ -68,12 +73,19 @@ def _check(question: Question) -> None:
         )
     if policies and question.against is not None:
         parse_policy(question.against)
+    if question.against is not None and question.delays.unresolved == BOUNDS:
+        raise InvalidRequest(
+            f"--against {question.against}: a difference of two policies may fall where a reward grows, so that "
+            f"--unresolved {BOUNDS} does not bound it. Ask for --unresolved mature, or judge each policy by itself."
+        )
 
 
 def _ask(question: Question) -> Ask:
+    within = None if question.reward_range is None else Range(*question.reward_range)
     return Ask(
         confidence=Confidence(checked_level(question.level), checked_side(question.side)),
-        within=None if question.reward_range is None else Range(*question.reward_range),
+        # Rewards that are weighed by how likely they are to have come leave any range.
+        within=None if question.delays.unresolved == IPCW else within,
         most=checked_largest(question.largest_weight),
         past=question.past_predictions,
         seed=checked_seed(question.seed),

@@ -48,7 +48,8 @@ RULES: tuple[Rule, ...] = (
         "reward",
         _finite,
         "a reward is a finite number",
-        "Leave out decisions whose reward is not settled, or log the default reward for them.",
+        "Say how open decisions count with --unresolved mature, ipcw or bounds; leaving them out favours fast "
+        "rewards. Log the default reward for those that settled without one.",
     ),
     Rule(
         "propensity",

@@ -14,6 +14,8 @@ from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
+from ope.delays.asked import REFUSE as AS_SETTLED
+from ope.delays.asked import Delays
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -90,6 +92,20 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     on_bad_rows: Annotated[
         str, typer.Option(help="refuse: stop at a row that breaks a rule; report: leave it out and list it.")
     ] = REFUSE,
+    unresolved: Annotated[
+        str, typer.Option(help="How decisions count whose reward has not come: refuse, mature, ipcw or bounds.")
+    ] = AS_SETTLED,
+    window_s: Annotated[float | None, typer.Option(help="Seconds within which a reward counts.")] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(help="Time of the last look, UTC unless it says otherwise. Default: the latest logged."),
+    ] = None,
+    default_reward: Annotated[float, typer.Option(help="What silence is worth.")] = 0.0,
+    at: Annotated[str, typer.Option(help="Column of when the decision was made.")] = "at",
+    rewarded_at: Annotated[str, typer.Option(help="Column of when its reward came.")] = "rewarded_at",
+    delay_by: Annotated[
+        str | None, typer.Option(help="Column of what the delay of rewards depends on, such as action; with ipcw.")
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(help="Another policy, logged or a column: judge the difference too, on the same rows."),
@@ -122,6 +138,15 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             seed=seed,
             log_format=log_format,
             on_bad_rows=on_bad_rows,
+            delays=Delays(
+                unresolved=unresolved,
+                window_s=window_s,
+                now=now,
+                default_reward=default_reward,
+                at=at,
+                rewarded_at=rewarded_at,
+                delay_by=delay_by,
+            ),
             against=against,
             segments=segment or (),
             window=window,

@@ -31,6 +31,7 @@ LOG_COLUMNS: dict[str, Any] = {
     "propensity": pl.Float64,
     "explored": pl.Boolean,
     "reward": pl.Float64,
+    "rewarded_at": pl.Datetime("us", "UTC"),
     "outcome": pl.String,
     "slot": pl.Int64,
     "component": pl.String,
@@ -41,3 +42,6 @@ LOG_COLUMNS: dict[str, Any] = {
     LINE: pl.Int64,
 }
 """Those of `honeyguide export`, `context` and `actions` as JSON text, then what only foreign logs have."""
+
+TIMES = tuple(name for name, kind in LOG_COLUMNS.items() if kind == pl.Datetime("us", "UTC"))
+"""Those that JSON can only hold as text or numbers."""

@@ -1,5 +1,6 @@
 """Opens logs of every format lazily; looks at no row before it is asked to, but at first lines to know the format."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import polars as pl
 
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats import dsjson, guess, vw_text
-from ope.formats.columns import LOG_COLUMNS
+from ope.formats.columns import LOG_COLUMNS, TIMES
 from ope.formats.guess import checked_format, guessed
 from ope.formats.linewise import Reader, scan_lines
 from ope.formats.open_bandit import with_our_names
@@ -92,6 +93,7 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
     seen = pl.scan_ndjson(path, infer_schema_length=INFER_ROWS).collect_schema()
     # Text first, number later: a reward column of 0 and 1 would be guessed an integer and break at 0.5.
     wanted = dict.fromkeys(numeric, pl.String()) | NESTED
+    wanted |= {name: pl.String() for name in TIMES if seen.get(name) == pl.Null}  # the first reward may come later
     overrides = {name: kind for name, kind in wanted.items() if name in seen}
     return pl.scan_ndjson(path, infer_schema_length=INFER_ROWS, schema_overrides=overrides)
 
@@ -100,7 +102,13 @@ def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
     text = [name for name in numeric if schema.get(name) == pl.String]
     lists = [pl.col(name).str.json_decode(kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
-    return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False), *lists)
+    return raw.with_columns(*(_number(pl.col(name).str.strip_chars()).alias(name) for name in text), *lists)
+
+
+def _number(said: pl.Expr) -> pl.Expr:
+    # NaN is no number either, but unlike null it does not pass for a cell in which nothing was said.
+    number = said.cast(pl.Float64, strict=False)
+    return pl.when(number.is_null() & (said.str.len_bytes() > 0)).then(math.nan).otherwise(number)
 
 
 def _scan_open_bandit(path: Path, _: Sequence[str]) -> pl.LazyFrame:

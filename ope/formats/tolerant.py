@@ -12,7 +12,7 @@ import polars as pl
 
 from ope.errors import InvalidLog
 from ope.formats.asides import Aside, BadRow, NoDecision, Row, Unreadable, excerpt
-from ope.formats.columns import LINE, LOG_COLUMNS
+from ope.formats.columns import LINE, LOG_COLUMNS, TIMES
 from ope.formats.dsjson import BLANK
 from ope.formats.lines import Line, lines_of
 
@@ -54,8 +54,11 @@ class NdjsonRows:
         if not rows:
             raise InvalidLog(f"{path}: no line is a JSON object. A log in NDJSON has one in each line.")
         found = pl.DataFrame(rows, infer_schema_length=None, strict=False).schema
-        known = {name: LOG_COLUMNS[name] for name in found if name in LOG_COLUMNS and name not in self.numeric}
-        return {**found, **known, **{name: pl.String() for name in self.numeric if name in found}, LINE: pl.Int64()}
+        known = {
+            name: LOG_COLUMNS[name] for name in found if name in LOG_COLUMNS and name not in (*self.numeric, *TIMES)
+        }
+        text = [name for name in found if name in self.numeric or (name in TIMES and not found[name].is_numeric())]
+        return {**found, **known, **dict.fromkeys(text, pl.String()), LINE: pl.Int64()}
 
     def _good(self, path: Path) -> Iterator[Row]:
         for _, line in lines_of(path):

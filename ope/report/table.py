@@ -49,11 +49,18 @@ def _add_estimates(table: Table, policy: str, estimates: Sequence[Estimate]) -> 
         table.add_row(
             Text(policy if position == 0 else ""),
             estimate.estimator,
-            number(estimate.value),
+            _value(estimate),
             number(estimate.stderr),
             _bounds(estimate),
         )
     table.add_section()
+
+
+def _value(estimate: Estimate) -> str:
+    if estimate.value_bounds is None:
+        return number(estimate.value)
+    low, high = estimate.value_bounds
+    return f"{number(low)} … {number(high)}"
 
 
 def _comparison_table(report: Mapping[str, Evaluation]) -> list[Table]:
@@ -111,7 +118,7 @@ def parts_estimator(evaluations: Sequence[Evaluation]) -> str:
 
 def _cells(estimates: Sequence[Estimate], shown: str) -> tuple[str, str]:
     found = next((one for one in estimates if one.estimator == shown), None)
-    return (UNDEFINED, UNDEFINED) if found is None else (number(found.value), _bounds(found))
+    return (UNDEFINED, UNDEFINED) if found is None else (_value(found), _bounds(found))
 
 
 def _bounds(estimate: Estimate) -> str:

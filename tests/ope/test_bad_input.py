@@ -79,7 +79,7 @@ def test_missing_cell_in_csv(tmp_path):
     """An empty cell is null, not 0."""
     path = tmp_path / "log.csv"
     path.write_text("reward,propensity,target_propensity\n,0.5,0.25\n")
-    assert "row 1: reward is None; a reward is a finite number. Leave out" in refusal(path)
+    assert "row 1: reward is None; a reward is a finite number. Say how open" in refusal(path)
 
 
 @pytest.mark.parametrize(("value", "says"), [("abc", "'abc'"), (None, "None"), (2, "'2'"), ([1], "[1]")])
