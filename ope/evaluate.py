@@ -26,6 +26,7 @@ from ope.policies import N_ACTIONS, Policy
 from ope.question import USUAL, Question
 from ope.replaying import replayed
 from ope.request import Request
+from ope.reward_models.given import told, with_predictions
 from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
@@ -59,10 +60,11 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    log = read_log(sources, request)
-    if not request.policies:
-        return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
-    return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
+    with with_predictions(sources, request) as sources:
+        log = read_log(sources, request)
+        if not request.policies:
+            return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
+        return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
 
 
 def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
@@ -87,12 +89,20 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
             f"Its actions are {seen_ids(sources)}."
         )
     asked, left_out = _predicted_only(asked, total, given=request.wanted.given)
+    predictions_from = request.predictions_from if any(one.estimator.form.needs for one in asked) else None
     found = [_estimate(one, total, logs, request) for one in asked]
     return Evaluation(
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        predictions_from=predictions_from,
+        notes=(
+            *aside.notes(),
+            *left_out,
+            *_unbounded(asked, request),
+            *(note for _, note in found if note),
+            *told(request, asked),
+        ),
         bad_rows=aside if request.report else None,
     )
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
+from ope.reward_models.asked import PredictionsFrom
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
@@ -24,7 +25,8 @@ class Estimate:
 class Evaluation:
     """What the log says of one target policy; `notes` say in words what was left out, and why.
 
-    `bad_rows` are those left out because they break a rule; None where such rows are refused.
+    `bad_rows` are those left out because they break a rule; None where such rows are refused. `predictions_from` is
+    where the predicted rewards came from; None where no estimate read any.
     """
 
     n: int
@@ -32,3 +34,4 @@ class Evaluation:
     diagnostics: Diagnostics
     notes: tuple[str, ...] = ()
     bad_rows: Asides | None = None
+    predictions_from: PredictionsFrom | None = None

@@ -1,7 +1,7 @@
 """One log out of several sources, read as its weights ask: of actions, categories, numbers or rankings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -36,6 +36,10 @@ class Log:
 
     def rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
         """Return a source's canonical rows for a policy, or for the target that the log's columns hold."""
+        rows = self._rows(source, request, policy)
+        return replace(rows, origin=rows.origin | request.declared.origin)
+
+    def _rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
         if self.found is not None:
             return ranking_rows(source, request.columns, self.found, policy=policy)
         predicted = request.wanted.predicted

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
 from ope.frames import Columns
+from ope.reward_models.asked import RewardModel
+from ope.reward_models.untrained import NOTHING, Declared
 
 CANONICAL = Columns()
 
@@ -13,6 +15,7 @@ CANONICAL = Columns()
 class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
+    `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on.
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
     where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
     """
@@ -25,6 +28,8 @@ class Question:
     interval: str = "normal"
     level: float = 0.95
     reward_range: tuple[float, float] | None = None
+    model: RewardModel | None = None
+    declared: Declared = NOTHING
     log_format: str | None = None
     on_bad_rows: str = REFUSE
 

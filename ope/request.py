@@ -11,6 +11,9 @@ from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_meth
 from ope.kernel import checked_bandwidth
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
+from ope.reward_models.asked import PAST, PredictionsFrom, RewardModel
+from ope.reward_models.checks import check_model
+from ope.reward_models.untrained import NOTHING, Declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +32,36 @@ class Request:
     interval: Interval | None
     level: float
     within: Range | None = None
+    model: RewardModel | None = None
+    declared: Declared = NOTHING
     report: bool = False
+
+    @property
+    def predictions_from(self) -> PredictionsFrom:
+        """Where the predicted rewards come from, if any are read."""
+        if self.model is not None:
+            return "past" if self.model.fit == PAST else "cross_fitted"
+        if self.policies or self.declared.until is not None:
+            return "past"  # what was predicted when deciding, or by a model that was frozen before
+        return "column" if self.declared.trained is None else "cross_fitted"
 
     @staticmethod
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
         _check(question)
+        asked = wanted(question.estimators, max_weight=question.max_weight)
+        check_model(question.columns, asked, question.model, question.declared)
         return Request(
             columns=question.columns,
             policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
-            wanted=wanted(question.estimators, max_weight=question.max_weight),
+            wanted=asked,
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
             method=question.interval,
             interval=interval_method(question.interval),
             level=checked_level(question.level),
             within=None if question.reward_range is None else Range(*question.reward_range),
+            model=question.model,
+            declared=question.declared,
             report=reported(question.on_bad_rows),
         )
 

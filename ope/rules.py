@@ -7,6 +7,8 @@ from operator import and_
 
 import narwhals as nw
 
+from ope.formats.columns import TRAINED
+
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
 ROUNDING = 1e-9
 OF_A_LOGGER = "propensity_"
@@ -71,6 +73,12 @@ RULES: tuple[Rule, ...] = (
         lambda h: (h > 0) & h.is_finite(),
         "a row stands for a positive number of decisions",
         "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
+    ),
+    Rule(
+        TRAINED,
+        lambda seen: seen == 0,
+        "a model judges no row that it was trained on",
+        "Predict it by a model that was trained without it, or have one cross-fitted: --model auto.",
     ),
     Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),

@@ -21,6 +21,8 @@ from ope.frames import Columns
 from ope.question import Question
 from ope.report.exact_json import report_as_json
 from ope.report.table import print_report
+from ope.reward_models.asked import CONTEXT, CROSS_FITTED, RewardModel
+from ope.reward_models.untrained import Declared
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
@@ -70,6 +72,27 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     reward_range: Annotated[
         str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Predict rewards for dm, dr, …: auto, ridge, logistic or gradient_boosting.")
+    ] = None,
+    model_fit: Annotated[
+        str, typer.Option(help="cross_fitted: no row by a model that saw it; past: by one that saw earlier rows only.")
+    ] = CROSS_FITTED,
+    model_features: Annotated[
+        str, typer.Option(help="Comma list of columns that hold what was known when deciding, or none.")
+    ] = CONTEXT,
+    model_rows: Annotated[int, typer.Option(help="Rows that a model is fitted on at most.")] = 100_000,
+    folds: Annotated[int, typer.Option(help="Folds of cross-fitting.")] = 5,
+    fold_by: Annotated[
+        str | None, typer.Option(help="Column whose equal rows share a fold. Default: decision_id.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of folds, of sampled rows and of models.")] = 0,
+    trained_until: Annotated[
+        str | None, typer.Option(help="Time through which the log's predictions were trained; later rows only.")
+    ] = None,
+    trained: Annotated[
+        str | None, typer.Option(help="Column that is 1 where the model behind the log's predictions saw the row.")
+    ] = None,
     log_format: Annotated[
         str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
     ] = None,
@@ -85,6 +108,18 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
             ),
+            model=None
+            if model is None
+            else RewardModel(
+                kind=model,
+                fit=model_fit,
+                folds=folds,
+                fold_by=fold_by,
+                rows=model_rows,
+                features=() if model_features == "none" else _names(model_features) or (),
+                seed=seed,
+            ),
+            declared=Declared(until=trained_until, trained=trained),
             estimators=_names(estimators),
             max_weight=max_weight,
             bandwidth=bandwidth,
