@@ -5,6 +5,7 @@ has them: `ips` is then MIPS, `snips` its self-normalised form (Saito and Joachi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import narwhals as nw
 import polars as pl
@@ -52,14 +53,22 @@ def embedding_rows(source: Source, columns: Columns, policy: Policy, shares: pl.
     known = each.join(shares.lazy(), on=[ID, CATEGORY], how="left", maintain_order="left")
     lists = known.group_by(ROW, maintain_order=True).agg(pl.col(SHARE).fill_null(0.0).alias(SHARES))
     whole = frame.join(lists, on=ROW, how="left", maintain_order="left")
+    return marginal_rows(replace(source, frame=nw.from_native(whole)), columns, policy, predicted=predicted)
+
+
+def marginal_rows(source: Source, columns: Columns, policy: Policy, *, predicted: bool) -> Rows:
+    """Return canonical rows with w of what was logged of an action, of a log that has p(e|a) for each in SHARES."""
     # A policy's value of a list is its expectation over the row's actions: of p(e|a) here.
     logged, target = (one.value(pl.col(SHARES)) for one in (parse_policy("logged"), policy))
+    whole = source.frame.to_native()
     marginal = nw.from_native(whole.with_columns(logged.alias(LOGGED), target.alias(TARGET)))
     also = carried(source) | {name: nw.col(name) for name in (LOGGED, TARGET)}
     rows = rows_under(policy, Source(source.name, marginal, source.raw), columns, predicted=predicted, also=also)
     named = rows.frame.with_columns(propensity=nw.col(LOGGED), target_propensity=nw.col(TARGET))
     kept = [name for name in rows.columns if name not in {LOGGED, TARGET, "off_support"}]
-    return Rows(source, named.select(*kept), rows.origin | {"propensity": "the logged category's propensity"})
+    return Rows(
+        source, named.select(*kept), rows.origin | {"propensity": "the propensity of what was logged of the action"}
+    )
 
 
 def _category(column: str) -> pl.Expr:

@@ -7,7 +7,7 @@ from operator import add
 
 import polars as pl
 
-from ope.embedding import count_embeddings, embedding_rows
+from ope.embedding import count_embeddings, embedding_rows, marginal_rows
 from ope.errors import InvalidRequest
 from ope.estimators.asked import predictions_missing
 from ope.formats.source import Source
@@ -45,6 +45,8 @@ class Log:
         predicted = request.wanted.predicted
         if request.bandwidth is not None:
             return kernel_rows(source, request.columns, bandwidth=request.bandwidth, predicted=predicted)
+        if request.embedding_model is not None and policy is not None:
+            return marginal_rows(source, request.columns, policy, predicted=predicted)
         if self.shares is not None and policy is not None:
             return embedding_rows(source, request.columns, policy, self.shares, predicted=predicted)
         also = carried(source) | logger_columns(source, request.columns, self.loggers)
@@ -84,5 +86,7 @@ def _of_actions(sources: Sequence[Source], request: Request) -> Log:
             "--embedding needs --policy, whose probability of each action it adds up, and one logger. With columns of "
             "your own, name those of the category: --propensity and --target-propensity."
         )
+    if request.embedding_model is not None:
+        return Log(sources, None, {})
     scored = [in_polars(source) for source in sources]
     return Log(scored, None, {}, count_embeddings(scored, embedding))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
+from ope.embedding_model import EmbeddingModel
 from ope.frames import Columns
 from ope.reward_models.asked import RewardModel
 from ope.reward_models.untrained import NOTHING, Declared
@@ -16,8 +17,9 @@ class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
     `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on.
-    Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
-    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
+    `embedding_model` tells actions by their embedding, which without it is a category. Without `policies` the target
+    is what the log's target-propensity column holds. `log_format` is the files' format where their names and first
+    lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
     """
 
     policies: Sequence[str] = ()
@@ -30,6 +32,7 @@ class Question:
     reward_range: tuple[float, float] | None = None
     model: RewardModel | None = None
     declared: Declared = NOTHING
+    embedding_model: EmbeddingModel | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
 

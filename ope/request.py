@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ope.bad_rows import reported
+from ope.embedding_model import EmbeddingModel, check_embedding
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -34,6 +35,7 @@ class Request:
     within: Range | None = None
     model: RewardModel | None = None
     declared: Declared = NOTHING
+    embedding_model: EmbeddingModel | None = None
     report: bool = False
 
     @property
@@ -51,6 +53,7 @@ class Request:
         _check(question)
         asked = wanted(question.estimators, max_weight=question.max_weight)
         check_model(question.columns, asked, question.model, question.declared)
+        check_embedding(question.columns, question.embedding_model)
         return Request(
             columns=question.columns,
             policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
@@ -62,6 +65,7 @@ class Request:
             within=None if question.reward_range is None else Range(*question.reward_range),
             model=question.model,
             declared=question.declared,
+            embedding_model=question.embedding_model,
             report=reported(question.on_bad_rows),
         )
 

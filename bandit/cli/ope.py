@@ -14,6 +14,7 @@ from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
+from ope.embedding_model import COUNT, EmbeddingModel
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -72,6 +73,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     reward_range: Annotated[
         str | None, typer.Option(help="The rewards that there can be, LO,HI; for eb_mixture.", metavar="LO,HI")
     ] = None,
+    embedding_model: Annotated[
+        str, typer.Option(help="count: the embedding is a category; logistic: it is a list of numbers.")
+    ] = COUNT,
     model: Annotated[
         str | None, typer.Option(help="Predict rewards for dm, dr, …: auto, ridge, logistic or gradient_boosting.")
     ] = None,
@@ -119,6 +123,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
                 features=() if model_features == "none" else _names(model_features) or (),
                 seed=seed,
             ),
+            embedding_model=None
+            if embedding_model == COUNT
+            else EmbeddingModel(kind=embedding_model, folds=folds, fold_by=fold_by, rows=model_rows, seed=seed),
             declared=Declared(until=trained_until, trained=trained),
             estimators=_names(estimators),
             max_weight=max_weight,

@@ -1,6 +1,8 @@
 """Fits one model on pairs and their rewards, and predicts others; what a name's column is belongs to the fit."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,12 +21,14 @@ MOST_SPARSE, MOST_DENSE = 2**16, 256
 """The most features that a model has columns for, those that occur in most rows: in a sparse and a dense matrix."""
 
 
-def one_thread() -> threadpool_limits:
-    """Hold the numerical libraries to one thread, which bits do not depend on.
-
-    Their threads wait for each other in busy loops: where cores are shared, trees took 50 times as long.
-    """
-    return threadpool_limits(limits=1)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold the numerical libraries to one thread, and to themselves what they say of convergence."""
+    # Threads wait for each other in busy loops: where cores are shared, trees took 50 times as long.
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # A model that stopped early is a worse model, and DR is right with any.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +69,7 @@ class Fitted:
         """Return the predicted reward of each pair, shape (m,)."""
         if self.model is None or not len(pairs):
             return np.full(len(pairs), self.mean)
-        with one_thread():
+        with quiet():
             return expected(self.model, self.columns.matrix(pairs))
 
 
@@ -76,8 +80,6 @@ def fitted(kind: Any, pairs: Pairs, rewards: Floats, *, seed: int) -> Fitted:  #
     mean = float(rewards.mean())
     if not len(columns.names) or np.ptp(rewards) == 0:
         return Fitted(columns, None, mean)
-    with warnings.catch_warnings(), one_thread():
-        # A model that stopped early is a worse model, and DR is right with any.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with quiet():
         model.fit(columns.matrix(pairs), rewards)
     return Fitted(columns, model, mean)

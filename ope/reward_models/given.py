@@ -1,7 +1,7 @@
 """Where predicted rewards come from, and what is said of it: the log's own columns, or a model that is fitted here."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ope.estimators.asked import Asked
 from ope.formats.source import Source
@@ -12,14 +12,22 @@ from ope.reward_models.untrained import marked
 
 @contextmanager
 def with_predictions(sources: Sequence[Source], request: Request) -> Iterator[Sequence[Source]]:
-    """Yield the log with the predictions that are asked for, or with its own, marked by what is declared of them."""
-    if request.model is None:
-        yield marked(sources, request.declared)
-        return
-    from ope.reward_models.predictions import predicted  # noqa: PLC0415 - seconds of loading scikit-learn
+    """Yield the log with what is to be predicted of its rows, or with its own predictions, marked by what is declared.
 
-    with predicted(sources, request.columns, request.model, policies=bool(request.policies)) as found:
-        yield found
+    Files that this takes are gone afterwards.
+    """
+    with ExitStack() as opened:
+        if request.embedding_model is not None and request.columns.embedding is not None and request.policies:
+            from ope.embedding_fit import with_shares  # noqa: PLC0415 - seconds of loading scikit-learn
+
+            sources = opened.enter_context(with_shares(sources, request.columns, request.embedding_model))
+        if request.model is None:
+            yield marked(sources, request.declared)
+            return
+        from ope.reward_models.predictions import predicted  # noqa: PLC0415 - as above
+
+        policies = bool(request.policies)
+        yield opened.enter_context(predicted(sources, request.columns, request.model, policies=policies))
 
 
 def told(request: Request, asked: Sequence[Asked]) -> list[str]:

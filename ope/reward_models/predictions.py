@@ -6,16 +6,13 @@ They lie in files of their own, of a folder that is removed afterwards.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-import narwhals as nw
 import numpy as np
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ope.errors import InvalidLog
 from ope.formats.source import Source
@@ -23,6 +20,7 @@ from ope.frames import PREDICTED as OF_COLUMNS
 from ope.frames import Columns
 from ope.policies import DISTRIBUTION, PREDICTED
 from ope.reward_models.asked import PAST, RewardModel
+from ope.reward_models.beside import lists, written_beside
 from ope.reward_models.cross_fitted import cross_fitted
 from ope.reward_models.encoding import Encoder
 from ope.reward_models.fitting import Floats
@@ -51,8 +49,7 @@ class Table:
 
 
 def _of_lists(batch: Batch, found: Floats) -> dict[str, pa.Array]:
-    ends = np.cumsum([0, *map(len, batch.actions)])
-    return {PREDICTED: pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(found))}
+    return {PREDICTED: lists(batch.actions, found)}
 
 
 def _of_values(batch: Batch, found: Floats) -> dict[str, pa.Array]:
@@ -122,12 +119,5 @@ def _predictor(log: _Log) -> Predictor:
 
 
 def _written(log: _Log, place: int, predictor: Predictor, table: Table, path: Path) -> Source:
-    schema = table.schema
-    with pq.ParquetWriter(path, schema) as file:
-        for batch in log.batches(place):
-            file.write_table(pa.table(table.of(batch, predictor.predict(batch)), schema=schema))
-    source = log.sources[place]
-    others = source.frame.drop(schema.names, strict=False).to_native()
-    # Rows of the two stand in one order, so nothing has to be joined, and both are read as streams.
-    beside = pl.concat([others, pl.scan_parquet(path, glob=False)], how="horizontal")
-    return replace(source, frame=nw.from_native(beside))
+    parts = (table.of(batch, predictor.predict(batch)) for batch in log.batches(place))
+    return written_beside(log.sources[place], parts, table.schema, path)

@@ -153,9 +153,8 @@ def _selected(source: Source, columns: Columns, model: RewardModel, *, over: str
 def _require_pairs(source: Source, over: str) -> None:
     if over not in source.columns:
         raise InvalidRequest(
-            f"{source.name}: --model predicts the reward of each action of a row, which the column {over!r} lists with "
-            "its propensity; the log has none. Export it with one, or predict elsewhere and name the columns: "
-            "--q-logged and --q-target."
+            f"{source.name}: a model needs each action of a row, which the column {over!r} lists with its propensity; "
+            "the log has none. Export it with one; or predict elsewhere, and name the columns: --q-logged, --q-target."
         )
     kind = source.frame.collect_schema()[over]
     inner = kind.inner if isinstance(kind, nw.List) else None

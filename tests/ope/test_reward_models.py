@@ -157,8 +157,8 @@ def test_files_of_the_past_are_one_after_the_other():
 
 def test_ways_of_cutting_give_the_same_numbers(monkeypatch):
     """Batches of 7 rows and 10 pairs predict bit for bit as one batch does."""
-    log = world(300, 8)
-    options = [{}, {"fit": "past"}, {"kind": "gradient_boosting", "rows": 100}]
+    log = world(160, 8)
+    options = [{}, {"fit": "past"}, {"kind": "gradient_boosting", "folds": 2}]
     whole = [predictions(log, **one) for one in options]
     monkeypatch.setattr(reading, "AT_ONCE", 7)
     monkeypatch.setattr(reading, "MOST_PAIRS", 10)
