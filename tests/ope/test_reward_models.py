@@ -19,7 +19,9 @@ from ope.question import Question
 from ope.reward_models import past, reading
 from ope.reward_models.asked import RewardModel
 from ope.reward_models.folds import folds_of
+from ope.reward_models.pairs import Named
 from ope.reward_models.predictions import predicted
+from ope.reward_models.sample import Row, Sample
 
 
 def predictions(*frames, policies=True, **options):
@@ -263,3 +265,34 @@ def test_few_rewards_are_not_learned_from():
     without = log.filter(pl.col("decision_id") != "d7")
     assert np.array_equal(np.delete(predictions(gone), 7, 0), predictions(without))
     assert (predictions(log.with_columns(reward=pl.lit(2.5)), kind="gradient_boosting") == 2.5).all()
+
+
+def test_a_feature_that_was_never_seen_is_ignored():
+    """What only the predicted row has says nothing: it is predicted as without."""
+    log = world(100, 17)
+    context = json.loads(log["context"][0])
+    odd = pl.when(pl.int_range(100) == 0).then(pl.lit(json.dumps(context | {"zz": 5.0, "0": 7.0}))).otherwise("context")
+    for kind in ("ridge", "gradient_boosting"):
+        found = predictions(log.with_columns(context=odd), kind=kind)
+        assert np.abs(found[0] - predictions(log, kind=kind)[0]).max() < 1e-9
+
+
+def kept(ranks, *, most, most_entries=10**9, width=1):
+    """Return the ranks that a sample keeps of rows of so many features, in order."""
+    sample = Sample(most, most_entries)
+    for rank in ranks:
+        sample.offer(int(rank), Row(0, Named(np.zeros(width, np.uint64), np.zeros(width)), float(rank)))
+    return [] if not len(sample) else sample.rows(most=most, among=lambda _: True)[1].tolist()
+
+
+def test_a_sample_is_the_smallest_ranks():
+    """Whatever the order in which rows come, those with the smallest ranks stay, as many as there is room for."""
+    ranks = np.random.default_rng(18).permutation(50)
+    assert kept(ranks, most=7) == list(range(7))
+    assert kept(ranks[::-1], most=7) == list(range(7))
+    assert kept(ranks, most=100) == list(range(50))
+    assert kept(ranks, most=100, most_entries=20, width=3) == list(range(6))
+    sample = Sample(7)
+    for rank in ranks:
+        sample.offer(int(rank), Row(0, Named(np.zeros(1, np.uint64), np.zeros(1)), 0.0))
+    assert (len(sample), sample.ceiling) == (7, 7)

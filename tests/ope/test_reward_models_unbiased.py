@@ -65,8 +65,8 @@ def test_mean_errors_are_as_the_theory_says():
 
 @pytest.mark.deep
 def test_mean_errors_are_as_the_theory_says_closely():
-    """The same over 250 logs."""
-    check(rounds=250, seed=32)
+    """The same over 100 logs."""
+    check(rounds=100, seed=32)
 
 
 def test_a_model_narrows_the_interval():
