@@ -22,11 +22,20 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the log says of a target less another policy, over the same rows; `policy` names the other."""
+
+    policy: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """What the log says of one target policy; `notes` say in words what was left out, and why.
 
-    `bad_rows` are those left out because they break a rule; None where such rows are refused. `predictions_from` is
-    where the predicted rewards came from; None where no estimate read any.
+    `bad_rows` are those left out because they break a rule; None where such rows are refused. `against` is the
+    comparison with another policy, `parts` are the same of parts of the log, where they were asked for.
+    `predictions_from` is where the predicted rewards came from; None where no estimate read any.
     """
 
     n: int
@@ -35,3 +44,18 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     bad_rows: Asides | None = None
     predictions_from: PredictionsFrom | None = None
+    against: Comparison | None = None
+    parts: "tuple[PartEvaluation, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartEvaluation:
+    """What the rows of one part of the log say: `column` is that which cuts it, `value` is the part's.
+
+    Of a window `column` is that of the times and `value` its start, RFC 3339 in UTC; None stands for rows without a
+    value.
+    """
+
+    column: str
+    value: str | None
+    evaluation: Evaluation

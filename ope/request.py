@@ -10,11 +10,14 @@ from ope.frames import Columns
 from ope.intervals.sequence import Range
 from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
 from ope.kernel import checked_bandwidth
+from ope.parts import Cuts, window_seconds
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
 from ope.reward_models.asked import PAST, PredictionsFrom, RewardModel
 from ope.reward_models.checks import check_model
 from ope.reward_models.untrained import NOTHING, Declared
+
+NO_CUTS = Cuts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed.
+    says whether bad rows are left out and listed; `part` whether the rows are only a part of the log.
     """
 
     columns: Columns
@@ -37,6 +40,9 @@ class Request:
     declared: Declared = NOTHING
     embedding_model: EmbeddingModel | None = None
     report: bool = False
+    against: str | None = None
+    cuts: Cuts = NO_CUTS
+    part: bool = False
 
     @property
     def predictions_from(self) -> PredictionsFrom:
@@ -67,6 +73,8 @@ class Request:
             declared=question.declared,
             embedding_model=question.embedding_model,
             report=reported(question.on_bad_rows),
+            against=question.against,
+            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window)),
         )
 
 
@@ -82,6 +90,8 @@ def _check(question: Question) -> None:
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
         )
+    if policies and question.against is not None:
+        parse_policy(question.against)
     if question.interval == SEQUENCE and question.reward_range is None:
         raise InvalidRequest(
             f"--interval {question.interval} needs --reward-range LO,HI: the rewards that can be, not those that were "

@@ -35,6 +35,11 @@ def _check_alone(columns: Columns, declared: Declared) -> None:
             f"{columns.option(named[0])} {getattr(columns, named[0])} and --model are two answers to one question; "
             "give one of them."
         )
+    if columns.q_against is not None:
+        raise InvalidRequest(
+            f"--q-against {columns.q_against} and --model: two policies are compared by predictions of one model. "
+            "Leave one out."
+        )
     if declared.column is not None:
         raise InvalidRequest(
             "--trained-until and --trained are about predictions that the log has; --model makes its own. Leave one "

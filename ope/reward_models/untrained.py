@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import narwhals as nw
 import polars as pl
 
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.columns import TRAINED
 from ope.formats.source import Source
 from ope.frames import number, require
 from ope.scoring import in_polars
+from ope.times import microseconds
 
 AT = "at"
 
@@ -66,9 +66,8 @@ def _by_column(source: Source, column: str) -> Source:
 
 
 def _by_time(source: Source, until: int) -> Source:
-    source = in_polars(source)
     require(source, AT, option=AT)
-    frame: pl.LazyFrame = source.frame.to_native()
+    frame: pl.LazyFrame = in_polars(source).frame.to_native()
     at = microseconds(AT, frame.collect_schema()[AT])
     if at is None:
         raise InvalidLog(f"{source.name}: column {AT!r} holds no times; --trained-until compares them. Write RFC 3339.")

@@ -296,3 +296,17 @@ def test_a_sample_is_the_smallest_ranks():
     for rank in ranks:
         sample.offer(int(rank), Row(0, Named(np.zeros(1, np.uint64), np.zeros(1)), 0.0))
     assert (len(sample), sample.ceiling) == (7, 7)
+
+
+def test_parts_and_comparisons_are_by_the_same_models():
+    """Models are fitted once, over the whole log: parts add up to it, and both policies have the same predictions."""
+    log = world(300, 19).with_columns(half=pl.int_range(300) % 2)
+    question = Question(
+        policies=["fixed:c"], against="fixed:a", segments=["half"], estimators=["dm"], model=RewardModel(kind="ridge")
+    )
+    whole = evaluate_frame(log, question)["fixed:c"]
+    of_parts = [one.evaluation.estimates[0].value for one in whole.parts]
+    assert whole.estimates[0].value == pytest.approx(np.mean(of_parts), rel=1e-12)
+    found = predictions(log, kind="ridge").mean(0)
+    assert whole.against.estimates[0].value == pytest.approx(found[2] - found[0], rel=1e-9)
+    assert [one.evaluation.notes for one in whole.parts] == [(), ()]

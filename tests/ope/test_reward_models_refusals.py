@@ -56,6 +56,7 @@ def test_models_that_cannot_be(options, says):
         (LOG, {"estimators": ["sips"]}, "--model is about one choice's reward"),
         (LOG, {"columns": Columns(q_logged="q")}, "--q-logged q and --model are two answers"),
         (LOG, {"declared": Declared(trained="seen")}, "--model makes its own"),
+        (LOG, {"columns": Columns(q_against="q")}, "two policies are compared by predictions of one model"),
         (LOG, {"columns": Columns(target_action="t"), "bandwidth": 1.0, "policies": []}, "not of numbers"),
         (LOG, {"model": RewardModel(features=("age",))}, "there is no column 'age'.*--model-features"),
         (LOG, {"model": RewardModel(fold_by="person")}, "there is no column 'person'"),
