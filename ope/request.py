@@ -49,9 +49,10 @@ class Request:
         """Where the predicted rewards come from, if any are read."""
         if self.model is not None:
             return "past" if self.model.fit == PAST else "cross_fitted"
-        if self.policies or self.declared.until is not None:
-            return "past"  # what was predicted when deciding, or by a model that was frozen before
-        return "column" if self.declared.trained is None else "cross_fitted"
+        if self.declared.trained is not None:
+            return "cross_fitted"
+        # What was predicted when deciding, or by a model that was frozen before the first decision.
+        return "past" if self.policies or self.declared.until is not None else "column"
 
     @staticmethod
     def of(question: Question) -> "Request":

@@ -123,15 +123,13 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
-            model=None
-            if model is None
-            else RewardModel(
-                kind=model,
+            model=_reward_model(
+                model,
                 fit=model_fit,
+                features=model_features,
                 folds=folds,
                 fold_by=fold_by,
                 rows=model_rows,
-                features=() if model_features == "none" else _names(model_features) or (),
                 seed=seed,
             ),
             embedding_model=None
@@ -152,6 +150,20 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         )
         report = evaluate_files(files, question)
     _print(report, output)
+
+
+def _reward_model(
+    kind: str | None, *, fit: str, features: str, folds: int, fold_by: str | None, rows: int, seed: int
+) -> RewardModel | None:
+    if kind is not None:
+        names = () if features == "none" else tuple(_names(features) or ())
+        return RewardModel(kind=kind, fit=fit, features=names, folds=folds, fold_by=fold_by, rows=rows, seed=seed)
+    for option, said, usual in (("--model-fit", fit, CROSS_FITTED), ("--model-features", features, CONTEXT)):
+        if said != usual:
+            raise InvalidRequest(
+                f"{option} {said} says how a model is fitted, and there is none. Ask for --model auto."
+            )
+    return None
 
 
 def _range(said: str) -> tuple[float, float]:

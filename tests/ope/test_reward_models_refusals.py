@@ -202,6 +202,9 @@ def test_trained():
         own(trained="seen")
     found = own(OWN[2:], trained="seen")
     assert (found.predictions_from, found.notes) == ("cross_fitted", ())
+    log = LOG.with_columns(predicted_rewards=pl.lit([0.0, 1.0, 2.0]), seen=pl.lit(0))
+    declared = {"estimators": ["dr"], "declared": Declared(trained="seen")}
+    assert evaluate_frame(log, Question(policies=["uniform"], **declared))["uniform"].predictions_from == "cross_fitted"
     question = Question(estimators=["dr"], declared=Declared(trained="seen"), on_bad_rows="report")
     assert evaluate_frame(OWN, question)["columns"].bad_rows.broken == 2
 
@@ -256,3 +259,5 @@ def test_the_command(tmp_path):
     assert run(path, "--model", "forest").exit_code == 2
     assert run(path, "--model", "auto", "--model-fit", "past", "--model-features", "none").exit_code == 0
     assert run(path, "--trained", "gone").exit_code == 2
+    result = run(path, "--model-fit", "past")
+    assert (result.exit_code, "Ask for --model auto too" in result.stderr) == (2, True)
