@@ -260,4 +260,4 @@ def test_the_command(tmp_path):
     assert run(path, "--model", "auto", "--model-fit", "past", "--model-features", "none").exit_code == 0
     assert run(path, "--trained", "gone").exit_code == 2
     result = run(path, "--model-fit", "past")
-    assert (result.exit_code, "Ask for --model auto too" in result.stderr) == (2, True)
+    assert (result.exit_code, "Ask for --model auto" in result.stderr) == (2, True)
