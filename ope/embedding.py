@@ -5,6 +5,7 @@ has them: `ips` is then MIPS, `snips` its self-normalised form (Saito and Joachi
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import narwhals as nw
 import polars as pl
@@ -63,16 +64,28 @@ def embedding_rows(
     known = each.join(shares.lazy(), on=[ID, CATEGORY], how="left", maintain_order="left")
     lists = known.group_by(ROW, maintain_order=True).agg(pl.col(SHARE).fill_null(0.0).alias(SHARES))
     whole = frame.join(lists, on=ROW, how="left", maintain_order="left")
+    scored = replace(source, frame=nw.from_native(whole))
+    return marginal_rows(scored, columns, policy, predicted=predicted, against=against)
+
+
+def marginal_rows(
+    source: Source, columns: Columns, policy: Policy, *, predicted: bool, against: Policy | None = None
+) -> Rows:
+    """Return canonical rows with w of what was logged of an action, of a log that has p(e|a) for each in SHARES."""
     # A policy's value of a list is its expectation over the row's actions: of p(e|a) here.
     judged = {LOGGED: parse_policy("logged"), TARGET: policy} | ({} if against is None else {OTHER: against})
-    marginal = nw.from_native(whole.with_columns(**{name: one.value(pl.col(SHARES)) for name, one in judged.items()}))
+    marginal = nw.from_native(
+        source.frame.to_native().with_columns(**{name: one.value(pl.col(SHARES)) for name, one in judged.items()})
+    )
     also = carried(source) | {name: nw.col(name) for name in judged}
     scored = Source(source.name, marginal, source.raw)
     rows = rows_under(policy, scored, columns, predicted=predicted, also=also, against=against)
     marginals = dict(zip((LOGGED, TARGET, OTHER), MARGINALS, strict=True))
     named = rows.frame.with_columns(**{marginals[name]: nw.col(name) for name in judged})
     kept = [name for name in rows.columns if name not in {*judged, "off_support"}]
-    return Rows(source, named.select(*kept), rows.origin | {"propensity": "the logged category's propensity"})
+    return Rows(
+        source, named.select(*kept), rows.origin | {"propensity": "the propensity of what was logged of the action"}
+    )
 
 
 def _category(column: str) -> pl.Expr:

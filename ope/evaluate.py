@@ -23,6 +23,7 @@ from ope.parts import Part, parts_of
 from ope.policies import N_ACTIONS
 from ope.question import USUAL, Question
 from ope.request import Request
+from ope.reward_models.given import with_predictions
 
 
 def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> dict[str, Evaluation]:
@@ -57,9 +58,10 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
 
 
 def _evaluate_version(sources: Sequence[Source], request: Request, aside: Asides) -> dict[str, Evaluation]:
-    whole = _evaluate_part(sources, request, aside)
-    in_part = replace(request, part=True)
-    found = [(part, _evaluate_in(part, in_part)) for part in parts_of(sources, request.cuts)]
+    with with_predictions(sources, request) as predicted:
+        whole = _evaluate_part(predicted, request, aside)
+        in_part = replace(request, part=True)
+        found = [(part, _evaluate_in(part, in_part)) for part in parts_of(predicted, request.cuts)]
     return {name: replace(evaluation, parts=_parts(name, found)) for name, evaluation in whole.items()}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ope.delays.resolved import Delayed
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
+from ope.reward_models.asked import PredictionsFrom
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
@@ -41,6 +42,7 @@ class Evaluation:
     `bad_rows` are those left out because they break a rule; None where such rows are refused. `against` is the
     comparison with another policy, `parts` are the same of parts of the log, where they were asked for. `delayed` says
     how decisions counted whose reward had not come; None where each had.
+    `predictions_from` is where the predicted rewards came from; None where no estimate read any.
     """
 
     n: int
@@ -49,6 +51,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     bad_rows: Asides | None = None
     delayed: Delayed | None = None
+    predictions_from: PredictionsFrom | None = None
     against: Comparison | None = None
     parts: "tuple[PartEvaluation, ...]" = ()
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import narwhals as nw
 
 from ope.errors import InvalidLog, InvalidRequest
-from ope.formats.columns import LINE, ROW_WEIGHT
+from ope.formats.columns import LINE, ROW_WEIGHT, TRAINED
 from ope.formats.source import Frame, Source
 from ope.rules import Rule
 
@@ -97,9 +97,9 @@ def rows_from_columns(
 
 
 def carried(source: Source) -> dict[str, nw.Expr]:
-    """Return the columns that any canonical rows keep, where the log has them: row weights, line numbers, times."""
+    """Return the columns that any canonical rows keep, where there: weights, lines, times, training marks."""
     weights = {ROW_WEIGHT: number(source, ROW_WEIGHT)} if ROW_WEIGHT in source.columns else {}
-    return weights | {name: nw.col(name) for name in (LINE, AT) if name in source.columns}
+    return weights | {name: nw.col(name) for name in (LINE, AT, TRAINED) if name in source.columns}
 
 
 def predictions(source: Source, columns: Columns) -> dict[str, str]:

@@ -22,6 +22,7 @@ from ope.log import Log
 from ope.policies import Policy
 from ope.replaying import replayed
 from ope.request import Request
+from ope.reward_models.given import told
 from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import KNOWN, Plan, Tally, tally
@@ -76,8 +77,10 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
             *(note for _, notes in found for note in notes),
             *_unpaired(asked, paired, request),
             *(f"less {request.against}: {note}" for note in of_differences),
+            *([] if request.part else told(request, asked)),
         ),
         bad_rows=aside if request.report and not request.part else None,
+        predictions_from=request.predictions_from if any(one.estimator.form.needs for one in asked) else None,
         against=_comparison(request, differences),
     )
 

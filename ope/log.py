@@ -1,14 +1,14 @@
 """One log out of several sources, read as its weights ask: of actions, categories, numbers or rankings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
 import polars as pl
 
 from ope.against import columns_against
-from ope.embedding import count_embeddings, embedding_rows
+from ope.embedding import count_embeddings, embedding_rows, marginal_rows
 from ope.errors import InvalidRequest
 from ope.estimators.asked import predictions_missing
 from ope.formats.source import Source
@@ -37,6 +37,10 @@ class Log:
 
     def rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
         """Return a source's canonical rows for a policy, or for the target that the log's columns hold."""
+        rows = self._rows(source, request, policy)
+        return replace(rows, origin=rows.origin | request.declared.origin)
+
+    def _rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
         if self.found is not None:
             return ranking_rows(source, request.columns, self.found, policy=policy, against=request.against)
         predicted = request.wanted.predicted
@@ -45,6 +49,8 @@ class Log:
                 source, request.columns, bandwidth=request.bandwidth, predicted=predicted, against=request.against
             )
         other = None if request.against is None or policy is None else parse_policy(request.against)
+        if request.embedding_model is not None and policy is not None:
+            return marginal_rows(source, request.columns, policy, predicted=predicted, against=other)
         if self.shares is not None and policy is not None:
             return embedding_rows(source, request.columns, policy, self.shares, predicted=predicted, against=other)
         also = carried(source) | logger_columns(source, request.columns, self.loggers)
@@ -89,5 +95,7 @@ def _of_actions(sources: Sequence[Source], request: Request) -> Log:
             "--embedding needs --policy, whose probability of each action it adds up, and one logger. With columns of "
             "your own, name those of the category: --propensity and --target-propensity."
         )
+    if request.embedding_model is not None:
+        return Log(sources, None, {})
     scored = [in_polars(source) for source in sources]
     return Log(scored, None, {}, count_embeddings(scored, embedding))

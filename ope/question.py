@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
 from ope.delays.asked import AS_SETTLED, Delays
+from ope.embedding_model import EmbeddingModel
 from ope.frames import Columns
 from ope.intervals.confidence import Side
+from ope.reward_models.asked import RewardModel
+from ope.reward_models.untrained import NOTHING, Declared
 
 CANONICAL = Columns()
 
@@ -20,6 +23,8 @@ class Question:
     says how decisions count whose reward has not come. `against` names the policy that each target is compared with: a
     spec like `policies` or, without them, `logged` or a column. Each column of `segments`, and windows of the length
     `window` (`6h`, `1d`), cut the log into parts that are judged each alone too.
+    `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on;
+    `embedding_model` tells actions by their embedding, which without it is a category.
     """
 
     policies: Sequence[str] = ()
@@ -34,6 +39,9 @@ class Question:
     largest_weight: float | None = None
     past_predictions: bool = False
     seed: int = 0
+    model: RewardModel | None = None
+    declared: Declared = NOTHING
+    embedding_model: EmbeddingModel | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
     delays: Delays = AS_SETTLED

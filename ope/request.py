@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ope.bad_rows import reported
 from ope.delays.asked import BOUNDS, IPCW
 from ope.delays.waiting import Waiting
+from ope.embedding_model import EmbeddingModel, check_embedding
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -15,6 +16,9 @@ from ope.kernel import checked_bandwidth
 from ope.parts import Cuts, window_seconds
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
+from ope.reward_models.asked import PAST, PredictionsFrom, RewardModel
+from ope.reward_models.checks import check_model
+from ope.reward_models.untrained import NOTHING, Declared
 
 NO_CUTS = Cuts()
 
@@ -34,10 +38,23 @@ class Request:
     method: Method
     ask: Ask
     waiting: Waiting
+    model: RewardModel | None = None
+    declared: Declared = NOTHING
+    embedding_model: EmbeddingModel | None = None
     report: bool = False
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False
+
+    @property
+    def predictions_from(self) -> PredictionsFrom:
+        """Where the predicted rewards come from, if any are read."""
+        if self.model is not None:
+            return "past" if self.model.fit == PAST else "cross_fitted"
+        if self.declared.trained is not None:
+            return "cross_fitted"
+        # What was predicted when deciding, or by a model that was frozen before the first decision.
+        return "past" if self.policies or self.declared.until is not None else "column"
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -45,14 +62,20 @@ class Request:
         _check(question)
         waiting = Waiting.of(question.delays, within=question.reward_range, interval=question.interval)
         ask = _ask(question)
+        asked = wanted(question.estimators, max_weight=question.max_weight)
+        check_model(question.columns, asked, question.model, question.declared)
+        check_embedding(question.columns, question.embedding_model)
         return Request(
             columns=question.columns,
             policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
-            wanted=wanted(question.estimators, max_weight=question.max_weight),
+            wanted=asked,
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
             method=_method(question, ask),
             ask=ask,
             waiting=waiting,
+            model=question.model,
+            declared=question.declared,
+            embedding_model=question.embedding_model,
             report=reported(question.on_bad_rows),
             against=question.against,
             cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
@@ -78,6 +101,15 @@ def _check(question: Question) -> None:
             f"--against {question.against}: a difference of two policies may fall where a reward grows, so that "
             f"--unresolved {BOUNDS} does not bound it. Ask for --unresolved mature, or judge each policy by itself."
         )
+    if question.model is not None and question.delays.unresolved == BOUNDS:
+        raise InvalidRequest(
+            f"--model {question.model.name}: what a model predicts may fall where a reward grows, so that --unresolved "
+            f"{BOUNDS} does not bound it. Leave the model out, or ask for --unresolved mature."
+        )
+    if question.model is not None and question.model.fit != PAST and question.past_predictions:
+        raise InvalidRequest(
+            f"--past-predictions: the model is {question.model.fit}, and has seen later rows. Ask for --model-fit past."
+        )
 
 
 def _ask(question: Question) -> Ask:
@@ -87,7 +119,7 @@ def _ask(question: Question) -> Ask:
         # Rewards that are weighed by how likely they are to have come leave any range.
         within=None if question.delays.unresolved == IPCW else within,
         most=checked_largest(question.largest_weight),
-        past=question.past_predictions,
+        past=question.past_predictions or (question.model is not None and question.model.fit == PAST),
         seed=checked_seed(question.seed),
     )
 

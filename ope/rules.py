@@ -7,6 +7,7 @@ from operator import and_
 
 import narwhals as nw
 
+from ope.formats.columns import TRAINED
 from ope.weights import AGAINST
 
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
@@ -74,6 +75,12 @@ RULES: tuple[Rule, ...] = (
         lambda h: (h > 0) & h.is_finite(),
         "a row stands for a positive number of decisions",
         "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
+    ),
+    Rule(
+        TRAINED,
+        lambda seen: seen == 0,
+        "a model judges no row that it was trained on",
+        "Predict it by a model that was trained without it, or have one cross-fitted: --model auto.",
     ),
     Rule(
         f"{AGAINST}target_propensity",

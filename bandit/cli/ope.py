@@ -16,6 +16,7 @@ from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
 from ope.delays.asked import Delays
+from ope.embedding_model import COUNT, EmbeddingModel
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -24,6 +25,8 @@ from ope.intervals.confidence import Side
 from ope.question import Question
 from ope.report.exact_json import report_as_json
 from ope.report.table import print_report
+from ope.reward_models.asked import CONTEXT, CROSS_FITTED, RewardModel
+from ope.reward_models.untrained import Declared
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
@@ -85,7 +88,30 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     past_predictions: Annotated[
         bool, typer.Option("--past-predictions", help="Each prediction came from a model of earlier rows alone.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap's draws.")] = 0,
+    embedding_model: Annotated[
+        str, typer.Option(help="count: the embedding is a category; logistic: it is a list of numbers.")
+    ] = COUNT,
+    model: Annotated[
+        str | None, typer.Option(help="Predict rewards for dm, dr, …: auto, ridge, logistic or gradient_boosting.")
+    ] = None,
+    model_fit: Annotated[
+        str, typer.Option(help="cross_fitted: no row by a model that saw it; past: by one that saw earlier rows only.")
+    ] = CROSS_FITTED,
+    model_features: Annotated[
+        str, typer.Option(help="Comma list of columns that hold what was known when deciding, or none.")
+    ] = CONTEXT,
+    model_rows: Annotated[int, typer.Option(help="Rows that a model is fitted on at most.")] = 100_000,
+    folds: Annotated[int, typer.Option(help="Folds of cross-fitting.")] = 5,
+    fold_by: Annotated[
+        str | None, typer.Option(help="Column whose equal rows share a fold. Default: decision_id.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap's draws, of folds, of sampled rows and of models.")] = 0,
+    trained_until: Annotated[
+        str | None, typer.Option(help="Time through which the log's predictions were trained; later rows only.")
+    ] = None,
+    trained: Annotated[
+        str | None, typer.Option(help="Column that is 1 where the model behind the log's predictions saw the row.")
+    ] = None,
     log_format: Annotated[
         str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
     ] = None,
@@ -126,6 +152,19 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
+            model=_reward_model(
+                model,
+                fit=model_fit,
+                features=model_features,
+                folds=folds,
+                fold_by=fold_by,
+                rows=model_rows,
+                seed=seed,
+            ),
+            embedding_model=None
+            if embedding_model == COUNT
+            else EmbeddingModel(kind=embedding_model, folds=folds, fold_by=fold_by, rows=model_rows, seed=seed),
+            declared=Declared(until=trained_until, trained=trained),
             estimators=_names(estimators),
             max_weight=max_weight,
             bandwidth=bandwidth,
@@ -153,6 +192,20 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         )
         report = evaluate_files(files, question)
     _print(report, output)
+
+
+def _reward_model(
+    kind: str | None, *, fit: str, features: str, folds: int, fold_by: str | None, rows: int, seed: int
+) -> RewardModel | None:
+    if kind is not None:
+        names = () if features == "none" else tuple(_names(features) or ())
+        return RewardModel(kind=kind, fit=fit, features=names, folds=folds, fold_by=fold_by, rows=rows, seed=seed)
+    for option, said, usual in (("--model-fit", fit, CROSS_FITTED), ("--model-features", features, CONTEXT)):
+        if said != usual:
+            raise InvalidRequest(
+                f"{option} {said} says how a model is fitted, and there is none. Ask for --model auto."
+            )
+    return None
 
 
 def _range(said: str) -> tuple[float, float]:

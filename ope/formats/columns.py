@@ -9,6 +9,9 @@ NUMBERS = pl.List(pl.Float64())
 LINE = "honeyguide: line"
 """The number of the line that a row was read from, from 1, where rows are fewer than lines; no column of a file."""
 
+TRAINED = "honeyguide: seen in training"
+"""Whether the model that predicted the row had been trained on it, as 1 or 0; no column of a file."""
+
 ROW_WEIGHT = "row_weight"
 """How many decisions a row stands for, where a log kept only some of them."""
 

@@ -20,6 +20,7 @@ from ope.formats.tolerant import NdjsonRows, csv_rows, csv_schema
 DISTRIBUTION = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 NESTED: dict[str, pl.DataType] = {
     "distribution": DISTRIBUTION,
+    "target_distribution": DISTRIBUTION,
     "predicted_rewards": pl.List(pl.Float64()),
     "pscore_cascade": pl.List(pl.Float64()),
     "pscore_item_position": pl.List(pl.Float64()),

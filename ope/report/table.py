@@ -11,8 +11,13 @@ from ope.diagnostics import Diagnostics
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation, PartEvaluation
 from ope.formats.asides import Asides
 from ope.report.exact_json import finite
+from ope.reward_models.asked import COLUMN
 
 UNDEFINED = "–"
+UNKNOWN = (
+    "nothing says what the model behind q_logged and q_target was trained on; if on these rows, dm, dr and their kin "
+    "are biased. Declare it with --trained-until or --trained, or have one cross-fitted with --model"
+)
 PREFERRED = ("ips", "snips", "dr")
 LEGEND = (
     "ess: rows that the estimate is worth; z: standard errors between the mean weight and 1; "
@@ -150,6 +155,7 @@ def _diagnostics(n: int, of: Diagnostics) -> tuple[str, ...]:
 
 def _notes(report: Mapping[str, Evaluation]) -> list[Text]:
     notes = [Text(f"{_policy(name)}: {note}") for name, one in report.items() for note in one.notes]
+    notes += [Text(f"{_policy(name)}: {UNKNOWN}") for name, one in report.items() if one.predictions_from == COLUMN]
     return notes + [line for name, one in report.items() for line in _bad_rows(_policy(name), one.bad_rows)]
 
 
