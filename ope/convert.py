@@ -110,7 +110,9 @@ def convert(
     to = format_of_name(out) if target is None else checked_format(target, option="--to")
     _not_onto_itself(paths, out)
     kinds = [_kind(path, source) for path in paths]
-    sources = [open_log(path, numeric=(), kind=kind, report=report) for path, kind in zip(paths, kinds, strict=True)]
+    # As text, a cell that is none of its column's type can be said; polars would make a null of it.
+    text = tuple(LOG_COLUMNS) if report else ()
+    sources = [open_log(path, numeric=text, kind=kind, report=report) for path, kind in zip(paths, kinds, strict=True)]
     columns = _columns(sources, kinds)
     _has_what_is_needed(columns, to, TARGETS[to])
     work = _Work(TARGETS[to], report, progress)

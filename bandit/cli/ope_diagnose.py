@@ -27,7 +27,7 @@ class FailOn(StrEnum):
 
 
 def diagnose(  # noqa: PLR0913 - a command's options are its arguments
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or NDJSON logs, read as one.", metavar="FILE")],
+    files: Annotated[list[Path], typer.Argument(help="Logs of any format that convert reads, as one.", metavar="FILE")],
     *,
     policy: Annotated[
         list[str] | None,
@@ -56,6 +56,9 @@ def diagnose(  # noqa: PLR0913 - a command's options are its arguments
         str | None, typer.Option(help="LINE@POSITION of the target, to tell what it learned from.")
     ] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a threshold; repeatable.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
+    ] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The severity from which on the exit code is 1.")] = FailOn.REFUSE,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
@@ -70,7 +73,7 @@ def diagnose(  # noqa: PLR0913 - a command's options are its arguments
             window=None if window_s is None else round(window_s * 1e6),
             trained_through=None if target_version is None else version_position(target_version),
         )
-        found = lint_files(files, roles=named, asked=asked)
+        found = lint_files(files, roles=named, asked=asked, log_format=log_format)
     except InvalidRequest as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from ope.diagnostics.canonical import AS_LOGGED, CONTENT, SEGMENT
+from ope.diagnostics.canonical import AS_LOGGED, SEGMENT
 from ope.diagnostics.evidence import STAKES
+from ope.diagnostics.opening import CONTENT
 from ope.diagnostics.pareto import tail_length
 from ope.diagnostics.question import Question, Target
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import reading
 
 Named: TypeAlias = dict[str, pl.Expr]
@@ -56,6 +58,11 @@ class Facts:
         """Return the rows with `settled` and `telling`, see the function."""
         return settled(self.question, self.total, self.usual_reward)
 
+    @property
+    def unequal(self) -> bool:
+        """Whether rows stand for different numbers of decisions."""
+        return bool(self.total.get("h least") != self.total.get("h most"))
+
     def limit(self, name: str) -> float:
         """Return a threshold."""
         return self.question.asked.limits[name]
@@ -81,6 +88,9 @@ def _span(q: Question) -> Named:
     named = {"n": pl.len()}
     if q.has("at"):
         named |= {"first": pl.col("at").min(), "last": pl.col("at").max()}
+    if q.has(ROW_WEIGHT):
+        h = pl.col("h")
+        named |= {"h least": h.min(), "h most": h.max(), "h mean": h.mean(), "h rows": h.count()}
     return named
 
 
