@@ -13,9 +13,9 @@ from ope.diagnostics.beside import beside_rows
 from ope.diagnostics.findings import Finding, Where
 from ope.diagnostics.opening import CONTENT, Opened
 from ope.diagnostics.roles import NUMERIC, ROLES, Roles, closest
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidRequest
 from ope.formats.columns import LINE
+from ope.times import microseconds
 
 AS_LOGGED, SEGMENT = " as logged", "segment "
 NEEDED = ("reward", "propensity")
