@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
+from ope.weight_bins import WeightBins
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
@@ -33,7 +34,8 @@ class Evaluation:
     """What the log says of one target policy; `notes` say in words what was left out, and why.
 
     `bad_rows` are those left out because they break a rule; None where such rows are refused. `against` is the
-    comparison with another policy, `parts` are the same of parts of the log, where they were asked for.
+    comparison with another policy, `parts` are the same of parts of the log, and `weights` their histogram, where they
+    were asked for.
     """
 
     n: int
@@ -43,6 +45,7 @@ class Evaluation:
     bad_rows: Asides | None = None
     against: Comparison | None = None
     parts: "tuple[PartEvaluation, ...]" = ()
+    weights: WeightBins | None = None
 
 
 @dataclass(frozen=True, slots=True)

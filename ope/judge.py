@@ -22,6 +22,7 @@ from ope.request import Request
 from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import KNOWN, Plan, Tally, tally
+from ope.weight_bins import weight_bins
 from ope.weights import AGAINST
 
 BOUNDED = "ips"
@@ -75,6 +76,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         ),
         bad_rows=aside if request.report and not request.part else None,
         against=_comparison(request, differences),
+        weights=weight_bins(logs) if request.weights and not request.part else None,
     )
 
 

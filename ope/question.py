@@ -17,7 +17,7 @@ class Question:
     where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported. `against`
     names the policy that each target is compared with: a spec like `policies` or, without them, `logged` or a column.
     Each column of `segments`, and windows of the length `window` (`6h`, `1d`), cut the log into parts that are judged
-    each alone too.
+    each alone too; `weights` asks for a histogram of each policy's weights, which takes a pass of its own.
     """
 
     policies: Sequence[str] = ()
@@ -33,6 +33,7 @@ class Question:
     against: str | None = None
     segments: Sequence[str] = ()
     window: str | None = None
+    weights: bool = False
 
 
 USUAL = Question()

@@ -21,7 +21,8 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed; `part` whether the rows are only a part of the log.
+    says whether bad rows are left out and listed; `part` whether the rows are only a part of the log,
+    `weights` whether a histogram of the weights is wanted.
     """
 
     columns: Columns
@@ -36,6 +37,7 @@ class Request:
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False
+    weights: bool = False
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -53,6 +55,7 @@ class Request:
             report=reported(question.on_bad_rows),
             against=question.against,
             cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window)),
+            weights=question.weights,
         )
 
 

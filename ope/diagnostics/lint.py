@@ -16,6 +16,7 @@ from ope.diagnostics.opening import Opened, Opening
 from ope.diagnostics.question import Asked, question
 from ope.diagnostics.roles import Roles
 from ope.diagnostics.thresholds import DEFAULTS
+from ope.diagnostics.views import views
 from ope.errors import InvalidLog, InvalidRequest
 
 EXPORTED = Roles()
@@ -66,7 +67,9 @@ def _lint(log: Canon, asked: Asked) -> Lint:
         return Lint(0, log.files, explained([*findings, _no_rows()]), ())
     answers = [answer for check in CHECKS for answer in check.judge(facts)]
     found = explained([*findings, *(one for one in answers if isinstance(one, Finding))])
-    return Lint(facts.n, log.files, found, tuple(one for one in answers if isinstance(one, Unknown)))
+    return Lint(
+        facts.n, log.files, found, tuple(one for one in answers if isinstance(one, Unknown)), tuple(views(facts))
+    )
 
 
 def _no_rows() -> Finding:

@@ -1,0 +1,60 @@
+"""Where an axis begins and ends, and what its ticks are called; draws nothing."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from ope.report.html.plots import Mark
+from ope.report.numbers import plain
+
+_WIDE = 6
+"""Half-widths of the middle interval that are shown on each side; what is wider is cut off and marked."""
+_FAR = 4
+_MOST_DIGITS = 15
+
+
+def known(value: float | None) -> bool:
+    """Say whether there is a number to draw."""
+    return value is not None and math.isfinite(value)
+
+
+def window(marks: Sequence[Mark], *, also: float | None = None) -> tuple[float, float]:
+    """Return the ends of an axis on which the marks can be told apart: a huge one does not squeeze the others."""
+    values = [mark.value for mark in marks if mark.value is not None and math.isfinite(mark.value)]
+    if not values:
+        return 0.0, 1.0
+    centre = median(values)
+    half = _WIDE * _middle([abs(b - m.value) for m in marks if m.value is not None for b in _bounds(m)])
+    reach = max(half, _FAR * _middle([abs(value - centre) for value in values]))
+    ends = [*values, *(bound for mark in marks for bound in _bounds(mark))]
+    low, high = max(min(ends), centre - reach), min(max(ends), centre + reach)
+    if not reach:
+        low, high = min(ends), max(ends)
+    if also is not None and low - (high - low) <= also <= high + (high - low):
+        low, high = min(low, also), max(high, also)
+    pad = 0.04 * (high - low) or 0.1 * abs(centre) or 1.0
+    return low - pad, high + pad
+
+
+def tick_names(places: Sequence[float]) -> list[str]:
+    """Return names with as many digits as it takes to tell the places apart."""
+    for digits in range(2, _MOST_DIGITS):
+        names = [plain(place, digits) for place in places]
+        if len(set(names)) == len(set(places)) and _true(places, digits):
+            return names
+    return [plain(place, _MOST_DIGITS) for place in places]
+
+
+def _true(places: Sequence[float], digits: int) -> bool:
+    step = min((abs(b - a) for a, b in pairwise(places)), default=1.0)
+    return all(abs(float(f"{place:.{digits}g}") - place) <= step / 100 for place in places)
+
+
+def _bounds(mark: Mark) -> list[float]:
+    return [bound for bound in (mark.low, mark.high) if bound is not None and math.isfinite(bound)]
+
+
+def _middle(lengths: Sequence[float]) -> float:
+    some = [length for length in lengths if length > 0]
+    return median(some) if some else 0.0
