@@ -13,7 +13,7 @@ from ope.frames import Rows
 from ope.raw_weights import raw_weight
 from ope.weights import RAW
 
-PER_DECADE = 6
+PER_DECADE = 10
 _ZERO = -1
 _LOWEST = 400
 """Decades below 1 from which places are counted, so that cutting them off rounds down."""

@@ -9,7 +9,7 @@ _DEFAULTS = ("DEFAULT", "DEFAULT_MAP")
 
 def asked(context: typer.Context) -> str:
     """Return the command with its files and the options that were given, as it can be typed again."""
-    words = context.command_path.split()
+    words = ["honeyguide", *context.command_path.split()[1:]]
     for parameter in context.command.params:
         name = str(parameter.name)
         source, value = context.get_parameter_source(name), context.params.get(name)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 UNDEFINED = "–"
 _PLAIN = (1e-4, 1e7)
+_LONGEST = 1e12
+"""From here on numbers that are compared are written with powers too."""
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MOST_DECIMALS = 12
 
@@ -28,7 +30,7 @@ def together(values: Sequence[float | None], digits: int = 3) -> list[str]:
     known = [value for value in values if value is not None and math.isfinite(value)]
     spread = max(known, default=0.0) - min(known, default=0.0)
     largest = max(map(abs, known), default=0.0)
-    if not spread or not _PLAIN[0] <= largest < _PLAIN[1] or not math.isfinite(spread):
+    if not spread or not _PLAIN[0] <= largest < _LONGEST:
         return [plain(value) for value in values]
     decimals = digits - 1 - math.floor(math.log10(spread))
     if decimals > _MOST_DECIMALS:
@@ -53,8 +55,9 @@ def _fixed(value: float | None, decimals: int) -> str:
 
 
 def _powers(value: float, digits: int) -> str:
-    mantissa, _, power = f"{value:.{digits - 2}e}".partition("e")
-    return f"{_minus(mantissa.rstrip('0').rstrip('.'))}×10{str(int(power)).translate(_SUPERSCRIPT)}"
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    short = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{_minus(short)}×10{str(int(power)).translate(_SUPERSCRIPT)}"
 
 
 def _minus(text: str) -> str:

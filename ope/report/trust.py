@@ -33,8 +33,8 @@ def _reasons(n: int, of: Diagnostics) -> Iterator[Reason]:
         yield Reason("refuse", "the weights are so large that their squares overflow: look at the propensities.")
         return
     severity, _ = grade(of.ess, warn=DEFAULTS["ess_warn"], refuse=DEFAULTS["ess_refuse"], low=True)
-    rows = "row" if n == 1 else "rows"
-    yield Reason(severity, f"its {n:,} {rows} are worth {plain(of.ess, 3)} of the policy's own.")
+    rows = "row is" if n == 1 else "rows are"
+    yield Reason(severity, f"its {n:,} {rows} worth {plain(of.ess, 3)} of the policy's own.")
     if of.support_deficit is not None:
         off = of.support_deficit
         severity, _ = grade(off, warn=DEFAULTS["support_warn"], refuse=DEFAULTS["support_refuse"])

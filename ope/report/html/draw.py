@@ -12,17 +12,17 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from ope.report.html.plots import Drawn, Forest, Lollipops, Mark, OverTime, Weights
+from ope.report.html.plots import Drawn, Forest, Group, Lollipops, Mark, OverTime, Weights
 from ope.report.html.scale import known, tick_names, window
 from ope.report.html.svg import ACCENT, BAD, INK, LINE, MUTED, SOFT
 from ope.report.numbers import plain
 
-WIDTH = 520
+WIDTH = 440
 ROW = 24
 FONT = 13
 _LETTER = 7.4
 """How wide a letter of the page's font is at most on average; the drawing's own font is wider than any of them."""
-_MOST_LETTERS = 28
+_MOST_LETTERS, _MOST_IN_HEADINGS = 24, 48
 _BOTTOM, _TOP = 46, 10
 _SETTINGS: Any = {
     "svg.fonttype": "none", "font.size": FONT, "axes.labelsize": FONT, "xtick.labelsize": FONT,
@@ -61,23 +61,34 @@ def _canvas(height: float, left: float, right: float = 16) -> tuple[Canvas, Axes
 
 
 def _forest(plot: Forest) -> Canvas:
-    lines: list[tuple[str, Mark | None]] = []
-    for group in plot.groups:
-        lines += [(group.heading, None)] if group.heading else []
-        lines += [(mark.name, mark) for mark in group.marks]
+    lines = _lines(plot.groups)
     canvas, axes = _rows(lines)
-    low, high = window([mark for _, mark in lines if mark is not None], also=plot.zero)
+    low, high = window([group.marks for group in plot.groups], also=plot.zero)
     _x_axis(axes, low, high, plot.axis)
     if plot.zero is not None and low <= plot.zero <= high:
-        axes.axvline(plot.zero, color=MUTED, linewidth=1, dashes=(4, 3))
+        _dashes(axes, plot.zero, [place for place, (_, mark) in enumerate(lines) if mark and known(mark.value)])
     for place, (_, mark) in enumerate(lines):
         if mark is not None:
             _interval(axes, mark, place, low, high)
     return canvas
 
 
+def _dashes(axes: Axes, x: float, places: Sequence[int]) -> None:
+    """Draw a line through these rows only: one from top to bottom would strike headings through."""
+    for place in places:
+        axes.plot([x, x], [place - 0.4, place + 0.4], color=MUTED, linewidth=1, dashes=(3, 2), zorder=1)
+
+
+def _lines(groups: Sequence[Group]) -> list[tuple[str, Mark | None]]:
+    lines: list[tuple[str, Mark | None]] = []
+    for group in groups:
+        lines += [(group.heading, None)] if group.heading and group.marks else []
+        lines += [(mark.name, mark) for mark in group.marks]
+    return lines
+
+
 def _rows(lines: Sequence[tuple[str, Mark | None]]) -> tuple[Canvas, Axes]:
-    names = [shortened(name, _MOST_LETTERS if mark is not None else 64) for name, mark in lines]
+    names = [shortened(name, _MOST_LETTERS if mark is not None else _MOST_IN_HEADINGS) for name, mark in lines]
     longest = max((len(name) for name, (_, mark) in zip(names, lines, strict=True) if mark is not None), default=0)
     height = _TOP + ROW * len(lines) + _BOTTOM
     left = 22 + _LETTER * longest
@@ -119,8 +130,10 @@ def _interval(axes: Axes, mark: Mark, place: float, low: float, high: float) -> 
 
 
 def _lollipops(plot: Lollipops) -> Canvas:
-    canvas, axes = _rows([(mark.name, mark) for mark in plot.marks])
-    values = [mark.value for mark in plot.marks if mark.value is not None and known(mark.value)]
+    lines = _lines(plot.groups)
+    canvas, axes = _rows(lines)
+    marks = [(place, mark) for place, (_, mark) in enumerate(lines) if mark is not None]
+    values = [mark.value for _, mark in marks if mark.value is not None and known(mark.value)]
     limits = [] if plot.limit is None else [plot.limit]
     most = max([*values, *limits], default=1.0) or 1.0
     least = min([value for value in [*values, *limits] if value > 0], default=most)
@@ -128,17 +141,17 @@ def _lollipops(plot: Lollipops) -> Canvas:
         axes.set_xscale("log")
         start = 10 ** math.floor(math.log10(least))
         decades = [10.0**power for power in range(round(math.log10(start)), math.ceil(math.log10(most)) + 1)]
-        _x_axis(axes, start, most * 1.5, plot.axis, places=decades[:: max(1, len(decades) // 5)])
+        _x_axis(axes, start, most * 1.5, plot.axis, places=decades[:: max(1, math.ceil(len(decades) / 5))])
     else:
         start = 0.0
         _x_axis(axes, 0.0, most * 1.08, plot.axis)
-    for place, mark in enumerate(plot.marks):
+    for place, mark in marks:
         value = mark.value if mark.value is not None and known(mark.value) else 0.0
         colour = BAD if plot.limit is not None and value < plot.limit else ACCENT
         axes.plot([start, max(value, start)], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
         axes.plot([max(value, start)], [place], marker="o", color=colour, markersize=7, clip_on=False)
     if plot.limit is not None:
-        axes.axvline(plot.limit, color=MUTED, linewidth=1, dashes=(4, 3))
+        _dashes(axes, plot.limit, [place for place, _ in marks])
     return canvas
 
 
@@ -162,7 +175,7 @@ def _weights(plot: Weights) -> Canvas:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = [m * 10.0**power for power in range(first, last + 1) for m in ((1, 2, 5) if last - first < 3 else (1,))]
     inside = [step for step in steps if low <= step <= high]
-    _x_axis(axes, low, high, "weight of a row", places=inside[:: max(1, len(inside) // 6)])
+    _x_axis(axes, low, high, "weight of a row", places=inside[:: max(1, math.ceil(len(inside) / 5))])
     if low <= 1 <= high:
         axes.axvline(1, color=MUTED, linewidth=1, dashes=(4, 3))
     return canvas
@@ -170,7 +183,12 @@ def _weights(plot: Weights) -> Canvas:
 
 def _over_time(plot: OverTime) -> Canvas:
     canvas, axes = _canvas(260, 66)
-    low, high = window(plot.marks)
+    low, high = window([plot.marks])
+    if plot.limit is not None:  # amounts: what is small is what matters, so nothing is cut off
+        low, high = (
+            0.0,
+            1.08 * max([plot.limit, *(mark.value for mark in plot.marks if mark.value and known(mark.value))]),
+        )
     for x, mark in zip(plot.at, plot.marks, strict=True):
         if mark.low is not None and mark.high is not None and known(mark.low) and known(mark.high):
             ends = [min(max(mark.low, low), high), min(max(mark.high, low), high)]
@@ -184,6 +202,8 @@ def _over_time(plot: OverTime) -> Canvas:
     axes.yaxis.set_major_formatter(FixedFormatter(tick_names(places)))
     for place in places:
         axes.axhline(place, color=SOFT, linewidth=1, zorder=0)
+    if plot.limit is not None and low <= plot.limit <= high:
+        axes.axhline(plot.limit, color=MUTED, linewidth=1, dashes=(4, 3))
     _times(axes, plot)
     return canvas
 
@@ -196,7 +216,7 @@ def _times(axes: Axes, plot: OverTime) -> None:
     days = all(at % 86_400 == 0 for at in plot.at)
     axes.xaxis.set_major_locator(FixedLocator(chosen))
     axes.xaxis.set_major_formatter(FixedFormatter([_clock(at, days=days) for at in chosen]))
-    axes.set_xlabel(f"{plot.axis}, UTC", labelpad=6)
+    axes.set_xlabel("start of the window, UTC", labelpad=6)
 
 
 def _clock(at: float, *, days: bool) -> str:

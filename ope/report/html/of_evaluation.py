@@ -1,36 +1,36 @@
 """An evaluation as a page: what it says in words, then in plots and tables, then what was asked."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from ope.diagnostics.thresholds import DEFAULTS
-from ope.evaluation import Estimate, Evaluation, PartEvaluation
-from ope.parts import AT
+from ope.evaluation import Estimate, Evaluation
+from ope.report.html.of_parts import sections_of_parts
 from ope.report.html.of_weights import weights_figure
 from ope.report.html.plots import (
     Card,
     Figure,
     Forest,
     Group,
-    Lollipops,
-    Mark,
-    OverTime,
     Page,
     Paragraph,
     Section,
     Table,
     Verdict,
 )
-from ope.report.html.words import TONES, compared, earned, level, policy_name, told
+from ope.report.html.words import DASHES, EARNED, TONES, between, compared, earned, level, mark, policy_name, told
 from ope.report.numbers import UNDEFINED, percent, plain
-from ope.report.table import parts_estimator
 from ope.report.trust import Reason, reasons, worst
 
-EARNED, MORE = "reward per decision", "difference in reward per decision"
-MOST_PARTS = 25
-"""How many parts a plot has; the table has all."""
+LEAD = (
+    "No policy was tried out for this. Each was judged from decisions that another one made and logged: what came of a "
+    "decision counts the more, the more often the policy would have made it."
+)
+WORTH = (
+    "Worth: how many rows of the policy's own would say as much (effective rows). Mean weight: 1 but for chance, where "
+    "propensities are true and nothing that the policy does was impossible; z counts standard errors from 1. Off "
+    "support: the share of its choices that the logger would never make."
+)
+MORE = "difference in reward per decision"
 _WORDS = {"ok": "can carry that", "warn": "can carry that, with care", "refuse": "cannot carry that"}
-_DASHES = "Arrows point to what lies beyond the plot; hollow dots have no interval."
 
 
 def evaluation_page(
@@ -42,7 +42,7 @@ def evaluation_page(
     return Page(
         title=f"What the log says of {_listed(names)}",
         verdicts=[_verdict(name, one) for name, one in report.items()],
-        lead=[Paragraph(" ".join(filter(None, (earned(n, one), compared(one))))) for n, one in report.items()],
+        lead=[Paragraph(LEAD)],
         sections=evaluation_sections(report),
         asked=[*asked, ("files", ", ".join(files)), ("rows", f"{rows:,}"), *_intervals(report)],
     )
@@ -52,8 +52,14 @@ def evaluation_sections(report: Mapping[str, Evaluation]) -> list[Section]:
     """Return what follows the words: plots, tables and notes; a page of a gate has them too."""
     found = [
         Section("Estimates", figures=[_estimates(report), *_differences(report)]),
-        *_sections_of_parts(report),
-        Section("How far to trust them", cards=_reasons(report), figures=_weights(report), tables=[_trust(report)]),
+        *sections_of_parts(report),
+        Section(
+            "How far to trust them",
+            paragraphs=[Paragraph(WORTH)],
+            cards=_reasons(report),
+            figures=_weights(report),
+            tables=[_trust(report)],
+        ),
         Section("All estimates", tables=_tables(report)),
     ]
     notes = [Paragraph(note, strong=f"{policy_name(name)}:") for name, one in report.items() for note in one.notes]
@@ -64,7 +70,9 @@ def _verdict(name: str, evaluation: Evaluation) -> Verdict:
     found = reasons(evaluation.n, evaluation.diagnostics)
     severity = worst(found)
     says = " ".join(_sentence(one) for one in found if one.severity == severity)
-    return Verdict(policy_name(name), TONES[severity], f"The log {_WORDS[severity]}: {says[0].lower()}{says[1:]}")
+    carried = f"The log {_WORDS[severity]}: {says[0].lower()}{says[1:]}"
+    sentences = (earned(name, evaluation), compared(name, evaluation), carried)
+    return Verdict(policy_name(name), TONES[severity], " ".join(filter(None, sentences)))
 
 
 def _sentence(reason: Reason) -> str:
@@ -80,49 +88,49 @@ def _reasons(report: Mapping[str, Evaluation]) -> list[Card]:
     ]
 
 
-def mark(name: str, estimate: Estimate | None) -> Mark:
-    """Return an estimate as it is drawn, under a name."""
-    return Mark(name, None) if estimate is None else Mark(name, estimate.value, *estimate.interval)
-
-
 def _estimates(report: Mapping[str, Evaluation]) -> Figure:
     estimates = {name: one.estimates for name, one in report.items()}
     said = " ".join(earned(name, one) for name, one in report.items())
-    return _forest("What each policy would have earned", EARNED, report, estimates, said, zero=None)
+    return _forest("What each policy would have earned", EARNED, estimates, said, zero=None)
 
 
 def _differences(report: Mapping[str, Evaluation]) -> list[Figure]:
-    found = {name: one.against.estimates for name, one in report.items() if one.against is not None}
+    found = _compared(report)
     if not found:
         return []
     other = next(one.against.policy for one in report.values() if one.against is not None)
-    said = " ".join(compared(one) for name, one in report.items())
-    return [_forest(f"How much more than {other}", MORE, report, found, said, zero=0.0)]
+    said = " ".join(filter(None, (compared(name, one) for name, one in report.items())))
+    return [_forest(f"How much more than {other}", MORE, found, said, zero=0.0)]
+
+
+def _compared(report: Mapping[str, Evaluation]) -> dict[str, Sequence[Estimate]]:
+    """Return the differences of each policy, but of the one that all are compared with."""
+    of = {name: one.against for name, one in report.items() if one.against is not None}
+    return {name: one.estimates for name, one in of.items() if one.policy != name}
 
 
 def _forest(
     title: str,
     axis: str,
-    report: Mapping[str, Evaluation],
     estimates: Mapping[str, Sequence[Estimate]],
     said: str,
     *,
     zero: float | None,
 ) -> Figure:
-    several = len(report) > 1
+    several = len(estimates) > 1
     groups = [
         Group(policy_name(n) if several else "", [mark(one.estimator, one) for one in found])
         for n, found in estimates.items()
     ]
     return Figure(
         title=title, alt=f"Estimates with intervals, by estimator. {said}", drawn=Forest(groups, axis, zero),
-        table=_table("value" if zero is None else "difference", estimates), caption=_DASHES,
+        table=_table("value" if zero is None else "difference", estimates), caption=DASHES,
     )  # fmt: skip
 
 
 def _table(value: str, estimates: Mapping[str, Sequence[Estimate]]) -> Table:
     rows = [
-        (policy_name(name), one.estimator, told(one)[0], plain(one.stderr), _between(one))
+        (policy_name(name), one.estimator, told(one)[0], plain(one.stderr), between(one))
         for name, found in estimates.items()
         for one in found
     ]
@@ -131,14 +139,9 @@ def _table(value: str, estimates: Mapping[str, Sequence[Estimate]]) -> Table:
 
 
 def _tables(report: Mapping[str, Evaluation]) -> list[Table]:
-    found = {name: one.against.estimates for name, one in report.items() if one.against is not None}
+    found = _compared(report)
     values = _table("value", {name: one.estimates for name, one in report.items()})
     return [values, _table("difference", found)] if found else [values]
-
-
-def _between(estimate: Estimate) -> str:
-    _, low, high = told(estimate)
-    return f"{low} … {high}"
 
 
 def _weights(report: Mapping[str, Evaluation]) -> list[Figure]:
@@ -155,78 +158,6 @@ def _trust(report: Mapping[str, Evaluation]) -> Table:
         rows.append((policy_name(name), f"{one.n:,}", *cells, plain(of.mean_weight_z, 2), off))
     headings = ("policy", "rows", "worth", "of all", "largest weight", "mean weight", "z of the mean", "off support")
     return Table(headings, rows)
-
-
-def _sections_of_parts(report: Mapping[str, Evaluation]) -> list[Section]:
-    columns = dict.fromkeys(part.column for one in report.values() for part in one.parts)
-    found = []
-    for column in columns:
-        figures = []
-        for name, one in report.items():
-            parts = [part for part in one.parts if part.column == column]
-            figures += _of_parts(policy_name(name), column, parts) if parts else []
-        found.append(Section(f"By {column}", figures=figures))
-    return found
-
-
-def _of_parts(policy: str, column: str, parts: Sequence[PartEvaluation]) -> list[Figure]:
-    shown = parts_estimator([part.evaluation for part in parts])
-    marks = [mark(_part(part), _chosen(part, shown)) for part in parts]
-    table = _parts_table(column, parts, shown)
-    title = f"{policy} by {column} ({shown})"
-    timed = [(at, m) for m, part in zip(marks, parts, strict=True) if (at := _seconds(part.value)) is not None]
-    if column == AT and timed:
-        drawn: OverTime | Forest = OverTime([at for at, _ in timed], [m for _, m in timed], "start of the window")
-    else:
-        drawn = Forest([Group("", marks[:MOST_PARTS])], EARNED)
-    more = _more(len(parts)) if isinstance(drawn, Forest) else ""
-    alt = f"{len(parts)} parts of the log, each with its estimate and interval.{more}"
-    worth = [Mark(_part(part), part.evaluation.diagnostics.ess) for part in parts]
-    return [
-        Figure(title, alt, drawn, table, caption=f"{_DASHES}{more}"),
-        ess_figure(f"What each {column} is worth for {policy}", worth, DEFAULTS["segment_ess_warn"]),
-    ]
-
-
-def ess_figure(title: str, worth: Sequence[Mark], limit: float) -> Figure:
-    """Return effective rows as a figure: what is below the limit has no interval of its own."""
-    shown = list(worth)[:MOST_PARTS]
-    weak = [one.name for one in worth if one.value is not None and one.value < limit]
-    more = _more(len(worth))
-    says = f"{len(weak)} of {len(worth)} are below {plain(limit)} effective rows (dashed line), and hardly known."
-    return Figure(
-        title, f"Effective rows, one line each. {says}{more}", Lollipops(shown, "effective rows", limit),
-        Table(("", "effective rows"), [(one.name, plain(one.value, 3)) for one in worth]), caption=says + more,
-    )  # fmt: skip
-
-
-def _more(parts: int) -> str:
-    return f" The plot has the first {MOST_PARTS} of {parts}; the numbers have all." if parts > MOST_PARTS else ""
-
-
-def _part(part: PartEvaluation) -> str:
-    return "(none)" if part.value is None else part.value.removesuffix("T00:00:00Z") or "(empty)"
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        return None if value is None else dt.datetime.fromisoformat(value).timestamp()
-    except ValueError:
-        return None
-
-
-def _chosen(part: PartEvaluation, shown: str) -> Estimate | None:
-    return next((one for one in part.evaluation.estimates if one.estimator == shown), None)
-
-
-def _parts_table(column: str, parts: Sequence[PartEvaluation], shown: str) -> Table:
-    rows = []
-    for part in parts:
-        best = _chosen(part, shown)
-        said = (UNDEFINED, UNDEFINED) if best is None else (told(best)[0], _between(best))
-        of = part.evaluation
-        rows.append((_part(part), f"{of.n:,}", plain(of.diagnostics.ess, 3), *said))
-    return Table((column, "rows", "worth", shown, "interval"), rows)
 
 
 def _bad_rows(report: Mapping[str, Evaluation]) -> list[Section]:

@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from ope.diagnostics.findings import Finding, Lint, View
 from ope.diagnostics.thresholds import DEFAULTS
 from ope.report.finding_words import VERDICTS, because_of, compared_with, name_of, place_of, told_together
-from ope.report.html.of_evaluation import ess_figure
+from ope.report.html.of_parts import ess_figure
 from ope.report.html.of_weights import weights_figure
-from ope.report.html.plots import Card, Figure, Mark, Page, Paragraph, Section, Table, Verdict
+from ope.report.html.plots import Card, Figure, Group, Mark, Page, Paragraph, Section, Table, Verdict
 from ope.report.html.words import TONES, policy_name
+from ope.report.numbers import percent, plain
 
+LEAD = (
+    "A fault that follows from another goes when that one is mended. After the arrow: what to change where the log is "
+    "written."
+)
 _WORDS = {"ok": "sound", "warn": "with care", "refuse": "do not use"}
 
 
@@ -17,8 +22,8 @@ def lint_page(lint: Lint, *, asked: Sequence[tuple[str, str]] = ()) -> Page:
     """Return the page of a lint; `asked` says with which command."""
     return Page(
         title="What is wrong with the log" if lint.at_least("warn") else "The log is sound",
-        verdicts=[Verdict(_WORDS[lint.verdict], TONES[lint.verdict], VERDICTS[lint.verdict])],
-        lead=[Paragraph(_counted(lint))],
+        verdicts=[Verdict(_WORDS[lint.verdict], TONES[lint.verdict], f"{VERDICTS[lint.verdict]} {_counted(lint)}")],
+        lead=[Paragraph(LEAD)],
         sections=lint_sections(lint),
         asked=[*asked, ("files", ", ".join(lint.files)), ("rows", f"{lint.n:,}")],
     )
@@ -44,11 +49,10 @@ def lint_sections(lint: Lint) -> list[Section]:
 def _counted(lint: Lint) -> str:
     roots = [one for one in lint.at_least("warn") if one.because is None]
     if not roots:
-        return f"Nothing was found in {lint.n:,} rows that speaks against judging a policy from them."
+        return f"Nothing in {lint.n:,} rows speaks against judging a policy from them."
     grave = sum(one.severity == "refuse" for one in roots)
-    first = roots[0]
-    faults = f"{len(roots)} {'fault' if len(roots) == 1 else 'faults'}"
-    return f"{faults}, {grave or 'none'} of them grave, in {lint.n:,} rows. First: {first.says}"
+    faults = [f"{count} {kind}" for count, kind in ((grave, "grave"), (len(roots) - grave, "lesser")) if count]
+    return f"{' and '.join(faults)} {'fault' if len(roots) == 1 else 'faults'}; the first: {roots[0].says}"
 
 
 def _card(one: Finding) -> Card:
@@ -62,6 +66,9 @@ def _figures(view: View) -> list[Figure]:
     found = [] if histogram is None else [histogram]
     for by, worth in view.by:
         marks = [Mark("(none)" if one.name is None else one.name or "(empty)", one.rows) for one in worth]
+        rows = [(mark.name, plain(one.rows, 3), percent(one.share)) for mark, one in zip(marks, worth, strict=True)]
+        table = Table((by, "effective rows", "share of the weight"), rows)
         limit = DEFAULTS["action_ess_warn" if by == "action" else "segment_ess_warn"]
-        found += [ess_figure(f"What each {by} is worth for {policy}", marks, limit)] if marks else []
+        title = f"How many rows each {by} is worth for {policy}"
+        found += [ess_figure(title, [Group("", marks)], limit, table)] if marks else []
     return found

@@ -46,10 +46,9 @@ class Forest:
 class Lollipops:
     """Amounts from 0 on, one below the other; `limit` draws a line, and what is below it stands out."""
 
-    marks: Sequence[Mark]
+    groups: Sequence[Group]
     axis: str
     limit: float | None = None
-    limit_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,12 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Values with intervals over time: `at` in seconds since 1970, `names` of them for the axis."""
+    """Values with intervals over time, `at` in seconds since 1970; `limit` draws a line, and 0 is then on the axis."""
 
     at: Sequence[float]
     marks: Sequence[Mark]
     axis: str
+    limit: float | None = None
 
 
 Drawn = Forest | Lollipops | Weights | OverTime

@@ -19,22 +19,28 @@ def known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def window(marks: Sequence[Mark], *, also: float | None = None) -> tuple[float, float]:
-    """Return the ends of an axis on which the marks can be told apart: a huge one does not squeeze the others."""
-    values = [mark.value for mark in marks if mark.value is not None and math.isfinite(mark.value)]
-    if not values:
+def window(groups: Sequence[Sequence[Mark]], *, also: float | None = None) -> tuple[float, float]:
+    """Return the ends of an axis on which each group's marks can be told apart: a huge one squeezes no other."""
+    ends = [_of_group(values, marks) for marks in groups if (values := _values(marks))]
+    if not ends:
         return 0.0, 1.0
-    centre = median(values)
-    half = _WIDE * _middle([abs(b - m.value) for m in marks if m.value is not None for b in _bounds(m)])
-    reach = max(half, _FAR * _middle([abs(value - centre) for value in values]))
-    ends = [*values, *(bound for mark in marks for bound in _bounds(mark))]
-    low, high = max(min(ends), centre - reach), min(max(ends), centre + reach)
-    if not reach:
-        low, high = min(ends), max(ends)
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if also is not None and low - (high - low) <= also <= high + (high - low):
         low, high = min(low, also), max(high, also)
-    pad = 0.04 * (high - low) or 0.1 * abs(centre) or 1.0
+    pad = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
     return low - pad, high + pad
+
+
+def _of_group(values: Sequence[float], marks: Sequence[Mark]) -> tuple[float, float]:
+    centre = median(values)
+    half = _WIDE * _middle([abs(bound - m.value) for m in marks if m.value is not None for bound in _bounds(m)])
+    reach = max(half, _FAR * _middle([abs(value - centre) for value in values]))
+    ends = [*values, *(bound for mark in marks for bound in _bounds(mark))]
+    return (max(min(ends), centre - reach), min(max(ends), centre + reach)) if reach else (min(ends), max(ends))
+
+
+def _values(marks: Sequence[Mark]) -> list[float]:
+    return [mark.value for mark in marks if mark.value is not None and math.isfinite(mark.value)]
 
 
 def tick_names(places: Sequence[float]) -> list[str]:

@@ -13,23 +13,22 @@ body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 70rem; background:
 h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 0 1.25rem; text-wrap: balance; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 p { margin: .5rem 0; max-width: 46rem; }
-.verdict { display: flex; flex-wrap: wrap; gap: .25rem .75rem; align-items: baseline; margin: .5rem 0;
-  padding: .75rem 1rem;
+.verdict { margin: .75rem 0; padding: .75rem 1.25rem; max-width: 54rem;
   background: var(--card); border-left: .3rem solid var(--muted); border-radius: .25rem; }
 .verdict strong { font-size: 1.1rem; }
-.verdict span { flex: 1 1 20rem; }
-.good { border-color: var(--good); } .good > strong { color: var(--good); }
-.warn { border-color: var(--warn); } .warn > strong { color: var(--warn); }
-.bad { border-color: var(--bad); } .bad > strong { color: var(--bad); }
-.lead p { font-size: 1.1rem; }
-.card { margin: .75rem 0; padding: .65rem 1rem; max-width: 60rem; background: var(--card);
+.verdict strong { display: block; }
+.lead { color: var(--muted); margin-top: 1.25rem; }
+.card { margin: .75rem 0; padding: .65rem 1rem; max-width: 54rem; background: var(--card);
   border-left: .3rem solid var(--muted);
   border-radius: .25rem; }
 .card p { margin: .25rem 0; }
 .card .aside { color: var(--muted); margin-left: .5rem; font-size: .9rem; }
+.good { border-color: var(--good); } .good > strong { color: var(--good); }
+.warn { border-color: var(--warn); } .warn > strong { color: var(--warn); }
+.bad { border-color: var(--bad); } .bad > strong { color: var(--bad); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem 2.5rem;
   align-items: start; }
-figure { margin: 0; max-width: 33rem; min-width: 0; }
+figure { margin: 0; max-width: 31rem; min-width: 0; }
 figure svg { display: block; width: 100%; height: auto; font-family: inherit; }
 figcaption { font-weight: 600; margin-bottom: .5rem; }
 .caption { color: var(--muted); font-size: .9rem; margin: .25rem 0 .5rem; }
@@ -46,7 +45,7 @@ th.word, td.word { text-align: left; white-space: normal; overflow-wrap: break-w
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: .5rem 0; }
 dt { color: var(--muted); } dd { margin: 0; min-width: 0; }
 code { font: .9em/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-@media (max-width: 34rem) { body { padding: 1.25rem 1rem 3rem; } h1 { font-size: 1.4rem; } .lead p { font-size: 1rem; }
+@media (max-width: 34rem) { body { padding: 1.25rem 1rem 3rem; } h1 { font-size: 1.4rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
 @media print { body { max-width: none; } figure, .card, .verdict { break-inside: avoid; } }
 """

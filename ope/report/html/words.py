@@ -4,10 +4,15 @@ import math
 from collections.abc import Sequence
 
 from ope.evaluation import OF_COLUMNS, Estimate, Evaluation
+from ope.report.html.plots import Mark
 from ope.report.numbers import UNDEFINED, plain, together
 from ope.report.table import PREFERRED
 
 TONES = {"ok": "good", "warn": "warn", "refuse": "bad"}
+
+
+EARNED = "reward per decision"
+DASHES = "Arrows point to what lies beyond the plot; hollow dots have no interval."
 
 
 def policy_name(name: str) -> str:
@@ -29,19 +34,20 @@ def earned(name: str, evaluation: Evaluation) -> str:
     best = headline(evaluation.estimates)
     if best is None:
         return f"What {subject[0].lower()}{subject[1:]} would have earned is undefined: no estimator has a value."
-    value, low, high = told(best)
+    value, low, high = told(best, digits=2)
     said = f"{subject} would have earned {value} per decision"
     if UNDEFINED in {low, high}:
         return f"{said} ({best.estimator}; without an interval)."
     return f"{said}, between {low} and {high} ({level(best)} interval, {best.estimator})."
 
 
-def compared(evaluation: Evaluation) -> str:
+def compared(name: str, evaluation: Evaluation) -> str:
     """Return how a policy differs from the other one, empty where nothing was compared."""
-    best = None if evaluation.against is None else headline(evaluation.against.estimates)
+    itself = evaluation.against is not None and evaluation.against.policy == name
+    best = None if evaluation.against is None or itself else headline(evaluation.against.estimates)
     if evaluation.against is None or best is None:
         return ""
-    value, low, high = told(best)
+    value, low, high = told(best, digits=2)
     words = "more" if best.value >= 0 else "less"
     said = f"That is {value.lstrip('−')} {words} than {evaluation.against.policy} on the same rows"
     if UNDEFINED in {low, high}:
@@ -51,9 +57,20 @@ def compared(evaluation: Evaluation) -> str:
     return f"{said}, {between}.{doubt}"
 
 
-def told(estimate: Estimate) -> list[str]:
-    """Return value and bounds to the digits in which they differ."""
-    return together([estimate.value, *estimate.interval])
+def told(estimate: Estimate, *, digits: int = 3) -> list[str]:
+    """Return value and bounds, to so many digits of that in which they differ."""
+    return together([estimate.value, *estimate.interval], digits)
+
+
+def between(estimate: Estimate) -> str:
+    """Return the interval."""
+    _, low, high = told(estimate)
+    return f"{low} … {high}"
+
+
+def mark(name: str, estimate: Estimate | None) -> Mark:
+    """Return an estimate as it is drawn, under a name."""
+    return Mark(name, None) if estimate is None else Mark(name, estimate.value, *estimate.interval)
 
 
 def level(estimate: Estimate) -> str:
