@@ -23,6 +23,8 @@ FONT = 13
 _LETTER = 7.4
 """How wide a letter of the page's font is at most on average; the drawing's own font is wider than any of them."""
 _MOST_LETTERS, _MOST_IN_HEADINGS = 24, 48
+_MOST_DOTS = 60
+"""More windows than that are a line with a band around it."""
 _BOTTOM, _TOP = 46, 10
 _SETTINGS: Any = {
     "svg.fonttype": "none", "font.size": FONT, "axes.labelsize": FONT, "xtick.labelsize": FONT,
@@ -189,13 +191,21 @@ def _over_time(plot: OverTime) -> Canvas:
             0.0,
             1.08 * max([plot.limit, *(mark.value for mark in plot.marks if mark.value and known(mark.value))]),
         )
-    for x, mark in zip(plot.at, plot.marks, strict=True):
-        if mark.low is not None and mark.high is not None and known(mark.low) and known(mark.high):
-            ends = [min(max(mark.low, low), high), min(max(mark.high, low), high)]
-            axes.plot([x, x], ends, color=ACCENT, linewidth=2.4, alpha=0.45, solid_capstyle="butt")
+    bounded = [
+        (x, min(max(mark.low, low), high), min(max(mark.high, low), high))
+        for x, mark in zip(plot.at, plot.marks, strict=True)
+        if mark.low is not None and mark.high is not None and known(mark.low) and known(mark.high)
+    ]
+    many = len(plot.at) > _MOST_DOTS
+    if many and bounded:
+        times, lows, highs = (list(column) for column in zip(*bounded, strict=True))
+        axes.fill_between(times, lows, highs, color=ACCENT, alpha=0.25, linewidth=0)
+    for x, *ends in [] if many else bounded:
+        axes.plot([x, x], ends, color=ACCENT, linewidth=2.4, alpha=0.45, solid_capstyle="butt")
     there = [(x, m.value) for x, m in zip(plot.at, plot.marks, strict=True) if m.value is not None and known(m.value)]
     inside = [(x, value) for x, value in there if low <= value <= high]
-    axes.plot([x for x, _ in inside], [y for _, y in inside], color=ACCENT, marker="o", markersize=5, linewidth=1.4)
+    dot = "" if many else "o"
+    axes.plot([x for x, _ in inside], [y for _, y in inside], color=ACCENT, marker=dot, markersize=5, linewidth=1.4)
     axes.set_ylim(low, high)
     places = [float(place) for place in MaxNLocator(4).tick_values(low, high) if low <= place <= high]
     axes.yaxis.set_major_locator(FixedLocator(places))

@@ -16,8 +16,10 @@ from ope.report.html.plots import (
     Table,
     Verdict,
 )
-from ope.report.html.words import DASHES, EARNED, TONES, between, compared, earned, level, mark, policy_name, told
+from ope.report.html.scale import marks_in_words
+from ope.report.html.words import EARNED, TONES, between, compared, earned, level, mark, policy_name, told
 from ope.report.numbers import UNDEFINED, percent, plain
+from ope.report.table import told_once
 from ope.report.trust import Reason, reasons, worst
 
 LEAD = (
@@ -62,7 +64,9 @@ def evaluation_sections(report: Mapping[str, Evaluation]) -> list[Section]:
         ),
         Section("All estimates", tables=_tables(report)),
     ]
-    notes = [Paragraph(note, strong=f"{policy_name(name)}:") for name, one in report.items() for note in one.notes]
+    notes = [
+        Paragraph(note, strong=f"{policy_name(name)}:") for name, one in report.items() for note in told_once(one.notes)
+    ]
     return [*found, *([Section("Notes", paragraphs=notes)] if notes else []), *_bad_rows(report)]
 
 
@@ -124,7 +128,7 @@ def _forest(
     ]
     return Figure(
         title=title, alt=f"Estimates with intervals, by estimator. {said}", drawn=Forest(groups, axis, zero),
-        table=_table("value" if zero is None else "difference", estimates), caption=DASHES,
+        table=_table("value" if zero is None else "difference", estimates), caption=marks_in_words([group.marks for group in groups], also=zero),
     )  # fmt: skip
 
 

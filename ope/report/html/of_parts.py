@@ -7,7 +7,8 @@ from ope.diagnostics.thresholds import DEFAULTS
 from ope.evaluation import Estimate, Evaluation, PartEvaluation
 from ope.parts import AT
 from ope.report.html.plots import Drawn, Figure, Forest, Group, Lollipops, Mark, OverTime, Section, Table
-from ope.report.html.words import DASHES, EARNED, between, mark, policy_name, told
+from ope.report.html.scale import marks_in_words
+from ope.report.html.words import EARNED, between, mark, policy_name, told
 from ope.report.numbers import UNDEFINED, plain
 from ope.report.table import parts_estimator
 
@@ -52,31 +53,31 @@ def _segments(column: str, parts: Parts, shown: str) -> list[Figure]:
     heading = {name: policy_name(name) if len(parts) > 1 else "" for name in parts}
     values = [Group(heading[name], [_value(part, shown) for part in of[:MOST]]) for name, of in parts.items()]
     worth = [Group(heading[name], [_worth(part) for part in of]) for name, of in parts.items()]
-    table = _table(column, parts, shown)
     most = max(len(of) for of in parts.values())
     alt = f"Each {column} with its estimate ({shown}) and interval, policy by policy.{more(most)}"
     title = f"What each policy would have earned by {column} ({shown})"
+    caption = f"{marks_in_words([group.marks for group in values])}{more(most)}".strip()
     return [
-        Figure(title, alt, Forest(values, EARNED), table, caption=f"{DASHES}{more(most)}"),
-        ess_figure(f"How many rows each {column} is worth", worth, _LIMIT, table),
+        Figure(title, alt, Forest(values, EARNED), _values(column, parts, shown), caption=caption),
+        ess_figure(f"How many rows each {column} is worth", worth, _LIMIT, _worths(column, parts)),
     ]
 
 
 def _over_time(policy: str, parts: Sequence[PartEvaluation], shown: str) -> list[Figure]:
     timed = [(at, part) for part in parts if (at := _seconds(part.value)) is not None]
     times, inside = [at for at, _ in timed], [part for _, part in timed]
-    table = _table("window", {policy: parts}, shown)
     worth = [_worth(part) for part in inside]
     drawn: Drawn = OverTime(times, [_value(part, shown) for part in inside], EARNED)
     says = _weak(worth, _LIMIT)
     return [
         Figure(
-            f"{policy} over time ({shown})", f"{len(timed)} windows with their estimates and intervals.", drawn, table,
+            f"{policy} over time ({shown})", f"{len(timed)} windows with their estimates and intervals.", drawn,
+            _values("window", {policy: parts}, shown),
             caption=f"Dots: {EARNED}, at the start of each window. Bars: intervals, cut off at the plot's edge.",
         ),
         Figure(
             f"How many rows each window is worth for {policy}", f"Effective rows of {len(timed)} windows. {says}",
-            OverTime(times, worth, "effective rows", limit=_LIMIT), table, caption=says,
+            OverTime(times, worth, "effective rows", limit=_LIMIT), _worths("window", {policy: parts}), caption=says,
         ),
     ]  # fmt: skip
 
@@ -113,12 +114,19 @@ def _chosen(part: PartEvaluation, shown: str) -> Estimate | None:
     return next((one for one in part.evaluation.estimates if one.estimator == shown), None)
 
 
-def _table(column: str, parts: Parts, shown: str) -> Table:
-    rows = [(policy_name(name), *_cells(part, shown)) for name, of in parts.items() for part in of]
-    return Table(("policy", column, "rows", "worth", shown, "interval"), rows, words=2)
+def _values(column: str, parts: Parts, shown: str) -> Table:
+    rows = [(policy_name(name), _name(part), *_said(_chosen(part, shown))) for name, of in parts.items() for part in of]
+    return Table(("policy", column, shown, "interval"), rows, words=2)
 
 
-def _cells(part: PartEvaluation, shown: str) -> tuple[str, ...]:
-    best, of = _chosen(part, shown), part.evaluation
-    said = (UNDEFINED, UNDEFINED) if best is None else (told(best)[0], between(best))
-    return (_name(part), f"{of.n:,}", plain(of.diagnostics.ess, 3), *said)
+def _said(best: Estimate | None) -> tuple[str, str]:
+    return (UNDEFINED, UNDEFINED) if best is None else (told(best)[0], between(best))
+
+
+def _worths(column: str, parts: Parts) -> Table:
+    rows = [
+        (policy_name(name), _name(part), f"{part.evaluation.n:,}", plain(part.evaluation.diagnostics.ess, 3))
+        for name, of in parts.items()
+        for part in of
+    ]
+    return Table(("policy", column, "rows", "worth"), rows, words=2)

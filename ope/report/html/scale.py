@@ -43,6 +43,19 @@ def _values(marks: Sequence[Mark]) -> list[float]:
     return [mark.value for mark in marks if mark.value is not None and math.isfinite(mark.value)]
 
 
+def marks_in_words(groups: Sequence[Sequence[Mark]], *, also: float | None = None) -> str:
+    """Return what arrows and hollow dots of such a plot mean, where it has any."""
+    low, high = window(groups, also=also)
+    drawn = [mark for marks in groups for mark in marks if known(mark.value)]
+    cut = any(not low <= bound <= high for mark in drawn for bound in (*_values([mark]), *_bounds(mark)))
+    hollow = any(not (known(mark.low) and known(mark.high)) for mark in drawn)
+    says = (
+        "Arrows point to what lies beyond the plot." if cut else "",
+        "Hollow dots have no interval." if hollow else "",
+    )
+    return " ".join(filter(None, says))
+
+
 def tick_names(places: Sequence[float]) -> list[str]:
     """Return names with as many digits as it takes to tell the places apart."""
     for digits in range(2, _MOST_DIGITS):

@@ -12,7 +12,6 @@ TONES = {"ok": "good", "warn": "warn", "refuse": "bad"}
 
 
 EARNED = "reward per decision"
-DASHES = "Arrows point to what lies beyond the plot; hollow dots have no interval."
 
 
 def policy_name(name: str) -> str:
