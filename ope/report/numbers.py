@@ -32,7 +32,7 @@ def together(values: Sequence[float | None], digits: int = 3) -> list[str]:
     largest = max(map(abs, known), default=0.0)
     if not spread or not _PLAIN[0] <= largest < _LONGEST:
         return [plain(value) for value in values]
-    decimals = digits - 1 - math.floor(math.log10(spread))
+    decimals = digits - 1 - math.floor(math.log10(spread) + 1e-9)  # 0.43 - 0.33 is a little less than 0.1
     if decimals > _MOST_DECIMALS:
         return [plain(value) for value in values]
     return [_fixed(value, decimals) for value in values]

@@ -127,9 +127,12 @@ def _forest(
         for n, found in estimates.items()
     ]
     return Figure(
-        title=title, alt=f"Estimates with intervals, by estimator. {said}", drawn=Forest(groups, axis, zero),
-        table=_table("value" if zero is None else "difference", estimates), caption=marks_in_words([group.marks for group in groups], also=zero),
-    )  # fmt: skip
+        title=title,
+        alt=f"Estimates with intervals, by estimator. {said}",
+        drawn=Forest(groups, axis, zero),
+        table=_table("value" if zero is None else "difference", estimates),
+        caption=marks_in_words([group.marks for group in groups], also=zero),
+    )
 
 
 def _table(value: str, estimates: Mapping[str, Sequence[Estimate]]) -> Table:
