@@ -22,10 +22,6 @@ SOURCES: dict[str, tuple[str, ...]] = {
 }
 """What each canonical column is made of; a policy brings the target's part itself."""
 WAY_OUT = "Export the log anew, or give the column."
-UNKNOWN_PAIRS = (
-    "the pseudo-inverse needs how likely two actions stand in two slots together, which an export does not hold; "
-    "give its weights as a column pi_weight, without --policy"
-)
 
 
 def ranking_rows(
@@ -61,7 +57,7 @@ def ranking_rows(
 def why_not(canonical: str, found: Survey, *, policy: Policy | None) -> str:
     """Return in words why a canonical column cannot be had."""
     if canonical == "pseudo" and policy is not None:
-        return UNKNOWN_PAIRS
+        return f"how likely two actions stand in two slots together: {found.why_not['pi_weight_uniform']}"
     # A policy brings the target's part; how long a ranking is, it reads off the prefixes.
     sources = SOURCES[canonical] if policy is None else ("pscore_cascade", *SOURCES[canonical])
     wanted = [name for name in dict.fromkeys(sources) if policy is None or not name.startswith("target_")]

@@ -57,6 +57,8 @@ def scored_by_policy(name: str, found: Survey) -> dict[str, pl.Expr]:
         slots = range(found.slots)
         return rewards | {SLATE: one, PSEUDO: one} | {at(kind, slot): one for kind in (PREFIX, ITEM) for slot in slots}
     count, scores = pl.col(DISTRIBUTION).list.len(), rewards
+    if "pi_weight_uniform" in found.whole:
+        scores[PSEUDO] = pl.col("pi_weight_uniform")
     drawn = [_or_one("pscore_cascade", slot, 1.0 / (count - slot)) for slot in range(found.slots)]
     if {"pscore", "pscore_cascade"} <= found.whole:
         scores[SLATE] = reduce(mul, drawn) / pl.col("pscore")
