@@ -192,6 +192,6 @@ def _mistyped(name: str, role: str, column: str, kind: pl.DataType) -> Finding:
         None,
         None,
         says=f"it holds {kind} where {wanted} are due, so that nothing in it could be checked.",
-        way_out="Convert it where the log is written; nested columns need Parquet or NDJSON.",
+        way_out="Convert it where the log is written; in CSV, lists are JSON text.",
         where=Where(file=name, column=column),
     )

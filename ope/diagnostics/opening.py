@@ -14,7 +14,7 @@ from ope.diagnostics.roles import NESTED, NUMERIC, ROLES, Roles
 from ope.errors import InvalidLog
 from ope.formats.asides import Asides
 from ope.formats.columns import LINE, NUMBERS, PAIRS
-from ope.formats.files import LINEWISE, lists_as_text, open_log, reading
+from ope.formats.files import LINEWISE, open_log, reading
 from ope.formats.guess import PARQUET, checked_format, guessed
 from ope.formats.source import Source
 from ope.formats.typed import list_of_text
@@ -61,7 +61,7 @@ class Opening:
         source = open_log(path, numeric=[self.roles.of(role) for role in NUMERIC], kind=kind)
         with reading(source.name):
             raw: pl.LazyFrame = source.raw.to_native()
-            lists = [pl.col(name).str.json_decode(of) for name, of in lists_as_text(raw)]
+            lists = [pl.col(name).str.json_decode(of) for name, of in self._lists_as_text(raw)]
         return Opened(str(path), raw.with_columns(lists))
 
     def _doubted(self, path: Path, place: int) -> Opened:
@@ -97,13 +97,17 @@ class Opening:
             schema = raw.collect_schema()
             said = [name for name in schema if name != LINE]
             content = pl.struct(said).hash() if said else pl.lit(0, pl.UInt64)
-            lists = {self.roles.of(role): _LISTS[role] for role in NESTED}
-            text = [list_of_text(name, of) for name, of in lists.items() if schema.get(name) == pl.String]
+            text = [list_of_text(name, of) for name, of in self._lists_as_text(raw)]
             kept = [name for name in self._judged() if name in schema]
             raw.select(*kept, LINE, content.alias(CONTENT)).with_columns(text).sink_parquet(copy)
             frame = pl.scan_parquet(copy, glob=False)
             frame = frame.drop(self._unsaid(frame, kept) if optional else [])
         return Opened(source.name, frame, asides=NONE if source.asides is None else source.asides())
+
+    def _lists_as_text(self, raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
+        schema = raw.collect_schema()
+        lists = {self.roles.of(role): _LISTS[role] for role in NESTED}
+        return [(name, of) for name, of in lists.items() if schema.get(name) == pl.String]
 
     def _unsaid(self, frame: pl.LazyFrame, columns: Sequence[str]) -> list[str]:
         """Return the columns that no row has: a format knows more than a log in it says."""

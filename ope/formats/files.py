@@ -77,7 +77,7 @@ def _tolerant(path: Path, kind: str, numeric: Sequence[str]) -> Source:
         source = scan_lines(path, csv_rows, csv_schema(path), report=True)
     raw = source.raw.to_native()
     raw = with_our_names(raw) if kind == guess.OPEN_BANDIT else raw
-    frame = _numbers(raw.with_columns(list_of_text(name, kind) for name, kind in lists_as_text(raw)), numeric)
+    frame = _numbers(raw.with_columns(list_of_text(name, kind) for name, kind in _lists_as_text(raw)), numeric)
     return Source(source.name, nw.from_native(frame), nw.from_native(raw), source.asides)
 
 
@@ -100,7 +100,7 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
 
 
 def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
-    return _numbers(raw.with_columns(pl.col(name).str.json_decode(kind) for name, kind in lists_as_text(raw)), numeric)
+    return _numbers(raw.with_columns(pl.col(name).str.json_decode(kind) for name, kind in _lists_as_text(raw)), numeric)
 
 
 def _numbers(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
@@ -109,8 +109,7 @@ def _numbers(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False))
 
 
-def lists_as_text(raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
-    """Return the columns that are lists and were read as text, with their types."""
+def _lists_as_text(raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
     schema = raw.collect_schema()
     return [(name, kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
 

@@ -15,6 +15,7 @@ from ope.convert import convert
 from ope.diagnostics.lint import lint_files, lint_frame
 from ope.diagnostics.pareto import pareto_k
 from ope.diagnostics.question import Asked
+from ope.diagnostics.roles import Roles
 from ope.diagnostics.thresholds import DEFAULTS
 from ope.errors import InvalidRequest
 from ope.formats.dsjson import BLANK, DANGLING, NOT_SHOWN
@@ -61,6 +62,22 @@ def test_the_format_is_guessed_or_said(tmp_path):
     assert named.exit_code == 1
     with pytest.raises(InvalidRequest, match="--from vw: no such format"):
         lint_files([path], log_format="vw")
+
+
+def test_lists_in_csv_are_json_text(tmp_path):
+    """A distribution that a CSV holds as text is judged, under any name; one that is none is named by its row."""
+    path = tmp_path / "log.csv"
+    convert_from = tmp_path / "log.parquet"
+    healthy(rows=300).write_parquet(convert_from)
+    convert([convert_from], path)
+    text = path.read_text().replace("distribution", "spread", 1)
+    path.write_text(text)
+    roles = Roles(distribution="spread")
+    assert lint_files([path], roles=roles, asked=UNIFORM).verdict == "ok"
+    lines = text.split("\n")
+    lines[7] = lines[7].replace("[{", "{", 1)
+    path.write_text("\n".join(lines))
+    assert by_code(lint_files([path], roles=roles, asked=UNIFORM))["distribution_invalid"].where.rows == (7,)
 
 
 def decision(**changes):

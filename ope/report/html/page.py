@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from ope.atomic import atomically
-from ope.report.html.draw import draw
+from ope.report.html.drawing.draw import draw
 from ope.report.html.plots import Card, Figure, Page, Paragraph, Section, Table, Verdict
 from ope.report.html.style import STYLE
 from ope.report.html.svg import inline
