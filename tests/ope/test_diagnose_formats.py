@@ -119,6 +119,15 @@ def test_what_a_file_never_says_is_unknown_not_broken(tmp_path):
     assert {"duplicates", "disorder"} <= {one.code for one in found.unknown}
 
 
+def test_copies_are_seen_without_ids(tmp_path):
+    """Lines that say the same, time and all, are copies, whatever their numbers are; they are named by these."""
+    path = tmp_path / "log.dsjson"
+    lines = [decision(Timestamp=f"2026-01-01T00:00:{second:02}Z") for second in range(50)]
+    path.write_text("\n".join([*lines[:20], lines[19], *lines[20:]]))
+    copies = by_code(lint_files([path]))["duplicates"]
+    assert (copies.value, copies.where.rows) == (1 / 51, (20, 21))
+
+
 def test_a_broken_open_bandit_file(tmp_path):
     """Its broken lines are named too, and the rest is judged under our names."""
     path = tmp_path / "log.csv"

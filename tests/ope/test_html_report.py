@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -20,10 +22,11 @@ from ope.evaluate import evaluate_frame
 from ope.evaluation import Comparison, Estimate, Evaluation, PartEvaluation
 from ope.policies import parse_policy
 from ope.question import Question
+from ope.report.html.drawing.draw import draw
 from ope.report.html.of_evaluation import evaluation_page
 from ope.report.html.of_lint import lint_page
 from ope.report.html.page import as_html
-from ope.report.html.plots import Card, Page, Paragraph, Section, Verdict
+from ope.report.html.plots import Card, Forest, Group, Mark, Page, Paragraph, Section, Verdict
 from ope.weight_bins import Bin, WeightBins
 
 ATTACK = "<script>alert('x')</script>\"><img src=http://evil.example/x onerror=alert(1)>"
@@ -206,6 +209,9 @@ def test_the_same_input_gives_the_same_bytes(full):
     """No date, no random name: reports can be compared and kept under version control."""
     again = as_html(evaluation_page(full_report(), files=["log.parquet"], asked=[("command", "honeyguide …")]))
     assert again == full
+    plot = Forest([Group("", [Mark("ips", 0.4, 0.3, 0.5)])], "reward")
+    assert draw(plot, salt="a") == draw(plot, salt="a")
+    assert "date" not in draw(plot, salt="a").lower()
 
 
 def test_labels_are_text(tmp_path):
@@ -361,3 +367,17 @@ def test_a_file_that_cannot_be_written_is_a_wrong_question(tmp_path):
     assert run("evaluate", log, "--policy", "greedy", "--html", out).exit_code == 2
     assert out.read_text() == "older"
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["log.parquet", "report.html"]
+
+
+def test_commands_that_draw_nothing_do_not_load_what_draws():
+    """The command line starts as fast as before: matplotlib is imported when a page is written."""
+    script = "import sys, bandit.cli.main; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_rankings_have_a_page_too():
+    """The weights of whole rankings are a histogram like any other."""
+    log = pl.DataFrame({"reward": [1.0, 0.0], "propensity": [0.5, 0.25], "target_propensity": [0.25, 0.25]})
+    slots = log.with_columns(slot_rewards=pl.lit([1.0, 0.0]), pscore=pl.lit(0.1))
+    found = evaluate_frame(slots, Question(weights=True))
+    assert "Weights of the target" in read(found).text
