@@ -6,6 +6,7 @@ from ope.delays.resolved import Delayed
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
 from ope.reward_models.asked import PredictionsFrom
+from ope.weight_bins import WeightBins
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
@@ -43,6 +44,7 @@ class Evaluation:
     comparison with another policy, `parts` are the same of parts of the log, where they were asked for. `delayed` says
     how decisions counted whose reward had not come; None where each had.
     `predictions_from` is where the predicted rewards came from; None where no estimate read any.
+    `weights` is the histogram of the weights, where it was asked for.
     """
 
     n: int
@@ -54,6 +56,7 @@ class Evaluation:
     predictions_from: PredictionsFrom | None = None
     against: Comparison | None = None
     parts: "tuple[PartEvaluation, ...]" = ()
+    weights: WeightBins | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ope.reward_models.given import told
 from ope.row_weights import scaled
 from ope.scoring import seen_ids
 from ope.tally import KNOWN, Plan, Tally, tally
+from ope.weight_bins import weight_bins
 from ope.weights import AGAINST
 
 OF_A_POLICY = RANKING_COLUMNS | {"q_target"}
@@ -82,6 +83,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         bad_rows=aside if request.report and not request.part else None,
         predictions_from=request.predictions_from if any(one.estimator.form.needs for one in asked) else None,
         against=_comparison(request, differences),
+        weights=weight_bins(logs) if request.weights and not request.part else None,
     )
 
 

@@ -25,6 +25,7 @@ class Question:
     `window` (`6h`, `1d`), cut the log into parts that are judged each alone too.
     `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on;
     `embedding_model` tells actions by their embedding, which without it is a category.
+    `weights` asks for a histogram of each policy's weights, which takes a pass of its own.
     """
 
     policies: Sequence[str] = ()
@@ -48,6 +49,7 @@ class Question:
     against: str | None = None
     segments: Sequence[str] = ()
     window: str | None = None
+    weights: bool = False
 
 
 USUAL = Question()

@@ -28,7 +28,8 @@ class Request:
     """What is asked of a log.
 
     `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed;
-    `part` whether the rows are only a part of the log; `waiting` how decisions count whose reward has not come.
+    `part` whether the rows are only a part of the log; `waiting` how decisions count whose reward has not
+    come; `weights` whether a histogram of the weights is wanted.
     """
 
     columns: Columns
@@ -45,6 +46,7 @@ class Request:
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False
+    weights: bool = False
 
     @property
     def predictions_from(self) -> PredictionsFrom:
@@ -79,6 +81,7 @@ class Request:
             report=reported(question.on_bad_rows),
             against=question.against,
             cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
+            weights=question.weights,
         )
 
 

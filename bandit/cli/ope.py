@@ -11,6 +11,7 @@ from rich.console import Console
 
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
+from bandit.cli.html import write_html
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
@@ -24,6 +25,7 @@ from ope.frames import Columns
 from ope.intervals.confidence import Side
 from ope.question import Question
 from ope.report.exact_json import report_as_json
+from ope.report.html.of_evaluation import evaluation_page
 from ope.report.table import print_report
 from ope.reward_models.asked import CONTEXT, CROSS_FITTED, RewardModel
 from ope.reward_models.untrained import Declared
@@ -40,6 +42,7 @@ def ope() -> None:
 
 @app.command()
 def evaluate(  # noqa: PLR0913 - a command's options are its arguments
+    context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Logs of any format that convert reads, as one.", metavar="FILE")],
     *,
     policy: Annotated[
@@ -144,6 +147,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
         str | None, typer.Option(help="Length of the windows of time that are judged each alone: 6h, 1d, 2w.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML file, with plots.")] = None,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
     with exit_codes(), _spinner():
@@ -189,8 +193,10 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             against=against,
             segments=segment or (),
             window=window,
+            weights=html is not None,
         )
         report = evaluate_files(files, question)
+        write_html(html, context, lambda said: evaluation_page(report, files=list(map(str, files)), asked=said))
     _print(report, output)
 
 

@@ -16,6 +16,7 @@ from ope.formats.linewise import Reader, scan_lines
 from ope.formats.open_bandit import with_our_names
 from ope.formats.source import Source
 from ope.formats.tolerant import NdjsonRows, csv_rows, csv_schema
+from ope.formats.typed import list_of_text
 
 DISTRIBUTION = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 NESTED: dict[str, pl.DataType] = {
@@ -51,7 +52,7 @@ def open_log(path: Path, *, numeric: Sequence[str], kind: str | None = None, rep
         reader, columns = LINEWISE[kind]
         return scan_lines(path, reader, {name: LOG_COLUMNS[name] for name in columns}, report=report)
     with reading(str(path)):
-        if report and kind in {guess.CSV, guess.NDJSON}:
+        if report and kind != guess.PARQUET:
             return _tolerant(path, kind, numeric)
         raw = SCANNERS[kind](path, numeric)
         return Source(name=str(path), frame=nw.from_native(_parse(raw, numeric)), raw=nw.from_native(raw))
@@ -71,13 +72,15 @@ def reading(name: str) -> Iterator[None]:
 
 
 def _tolerant(path: Path, kind: str, numeric: Sequence[str]) -> Source:
-    if kind == guess.CSV:
-        source = scan_lines(path, csv_rows, csv_schema(path), report=True)
-    else:
+    if kind == guess.NDJSON:
         reader = NdjsonRows(numeric)
         source = scan_lines(path, reader, reader.schema(path), report=True)
-    typed = nw.from_native(_parse(source.raw.to_native(), numeric))
-    return Source(name=source.name, frame=typed, raw=source.raw, asides=source.asides)
+    else:
+        source = scan_lines(path, csv_rows, csv_schema(path), report=True)
+    raw = source.raw.to_native()
+    raw = with_our_names(raw) if kind == guess.OPEN_BANDIT else raw
+    frame = _numbers(raw.with_columns(list_of_text(name, kind) for name, kind in _lists_as_text(raw)), numeric)
+    return Source(source.name, nw.from_native(frame), nw.from_native(raw), source.asides)
 
 
 def _scan_parquet(path: Path, _: Sequence[str]) -> pl.LazyFrame:
@@ -100,16 +103,24 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
 
 
 def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
+    return _numbers(raw.with_columns(pl.col(name).str.json_decode(kind) for name, kind in _lists_as_text(raw)), numeric)
+
+
+def _numbers(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
     text = [name for name in numeric if schema.get(name) == pl.String]
-    lists = [pl.col(name).str.json_decode(kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
-    return raw.with_columns(*(_number(pl.col(name).str.strip_chars()).alias(name) for name in text), *lists)
+    return raw.with_columns(_number(pl.col(name).str.strip_chars()).alias(name) for name in text)
 
 
 def _number(said: pl.Expr) -> pl.Expr:
     # NaN is no number either, but unlike null it does not pass for a cell in which nothing was said.
     number = said.cast(pl.Float64, strict=False)
     return pl.when(number.is_null() & (said.str.len_bytes() > 0)).then(math.nan).otherwise(number)
+
+
+def _lists_as_text(raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
+    schema = raw.collect_schema()
+    return [(name, kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
 
 
 def _scan_open_bandit(path: Path, _: Sequence[str]) -> pl.LazyFrame:
