@@ -11,19 +11,20 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from bandit.ranking.marginals import MOST_STATES
-from bandit.ranking.replay import slot_marginals
+from bandit.ranking.replay import slot_marginals, uniform_pi
 from bandit.settings import LoopConfig, read_config
 from store.errors import InvalidInput
 from store.ledger.worth import rewards_by_slot
 from store.log.deleted import day
 from store.ports import Store
-from store.records import Logged
+from store.records import Decision, Logged, Outcome
 
 _CHUNK = 5000
 _EVER = 2**62
 _PAIR = pl.Struct({"action": pl.String, "propensity": pl.Float64})
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
@@ -35,10 +36,12 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "pscore_cascade": pl.List(pl.Float64),
     "pscore_item_position": pl.List(pl.Float64),
     "pscore_item_position_reason": pl.String,
+    "pi_weight_uniform": pl.Float64,
     "action": pl.String,
     "propensity": pl.Float64,
     "explored": pl.Boolean,
     "reward": pl.Float64,
+    "rewarded_at": pl.Datetime("us", "UTC"),
     "outcome": pl.String,
     "slot": pl.Int64,
     "slot_rewards": pl.List(pl.Float64),
@@ -48,13 +51,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 """The columns. `action`, `propensity` and `explored` are those of the first slot; `context` and `actions` are JSON as
 sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is what the whole ranking earned, by its
-newest outcome, `slot` the position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to
-`reward`, or null where that is not known.
+newest outcome, or null while it is open, `rewarded_at` when that became known, or null where nothing came, `slot` the
+position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to `reward`, or null where
+that is not known.
 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
 action to stand in its slot, whatever stands above; null where that is not known exactly, which
-`pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`."""
+`pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`.
+`pi_weight_uniform` is the pseudo-inverse's weight of the ranking for a target that ranks uniformly, or null."""
 
 
 class Exported(NamedTuple):
@@ -79,8 +84,8 @@ def export_loop(
 
     Left out are those from the first decision on whose outcome is open: among newer ones, fast rewards would be
     over-represented. With `unsettled` they are written too, with a null reward where there is none. Without `marginals`
-    `pscore_item_position` is null in rankings of several slots, which spares its cost: milliseconds for short rankings
-    of few actions, up to a second where thousands of sets can stand above a slot.
+    `pscore_item_position` and `pi_weight_uniform` are null in rankings of several slots, which spares their cost:
+    milliseconds for short rankings of few actions, up to a second where thousands of sets can stand above a slot.
 
     Raises:
         InvalidInput: when there is no such loop, or `out` cannot be written.
@@ -133,9 +138,12 @@ def _frame(rows: list[Logged], config: LoopConfig, most_states: int) -> pl.DataF
 
 def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]:
     d, outcome = row.decision, row.outcome
+    # What was learned at once, as if nothing came, is no reward yet.
+    settled = outcome if outcome is not None and outcome.settled else None
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
     told = slot_marginals(d, config.guards, most_states)
     return {
+        "loop": d.loop,
         "decision_id": d.decision_id,
         "at": d.at,
         "context": bytes(request.get("context", b"{}")).decode(),
@@ -149,14 +157,24 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
         "pscore_cascade": list(itertools.accumulate((slot.propensity for slot in d.ranking), operator.mul)),
         "pscore_item_position": told.probabilities,
         "pscore_item_position_reason": told.why_not,
+        "pi_weight_uniform": uniform_pi(d, config.guards, most_states),
         "action": d.ranking[0].action,
         "propensity": d.ranking[0].propensity,
         "explored": d.ranking[0].explored,
-        "reward": outcome.value if outcome else None,
+        "reward": settled.value if settled else None,
+        "rewarded_at": _rewarded_at(d, settled) if settled else None,
         "outcome": outcome.kind if outcome else None,
-        "slot": outcome.slot if outcome else None,
-        "slot_rewards": rewards_by_slot(outcome, len(d.ranking), config.reward) if outcome else None,
+        "slot": settled.slot if settled else None,
+        "slot_rewards": rewards_by_slot(settled, len(d.ranking), config.reward) if settled else None,
         "component": d.component,
         "policy": d.policy,
         "model_version": d.model_version,
     }
+
+
+def _rewarded_at(decision: Decision, outcome: Outcome) -> int | None:
+    """Return from when on the reward was known, None where none came."""
+    if outcome.kind not in {"rewarded", "corrected"}:
+        return None
+    # A reward may arrive before its decision does; it is known when both are there.
+    return max(outcome.at, decision.at)

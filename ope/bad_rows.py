@@ -68,4 +68,4 @@ def _bad_in(rows: Rows) -> Asides:
 
 
 def _kept(rows: Rows) -> nw.Expr:
-    return row_holds(rows.columns).fill_null(value=False)
+    return row_holds(rows.columns, rows.rules).fill_null(value=False)

@@ -47,13 +47,13 @@ def _breach(rows: Rows, row: dict[str, Any], rule: Rule) -> Breach:
 
 
 def _broken(rows: Rows, most: int) -> list[tuple[dict[str, Any], Rule]]:
-    rules = applying(rows.columns)
-    kept = {f"keeps {rule.column}": holds(rule, rows.columns) for rule in rules}
+    rules = applying(rows.columns, rows.rules)
+    kept = {f"keeps {i}": holds(rule, rows.columns) for i, rule in enumerate(rules)}
     marked = _numbered(rows.frame).with_columns(**kept)
     # Null neither keeps nor breaks a comparison, so "not kept" is what is asked for, null included.
     broken = nw.any_horizontal(*(~nw.col(name) | nw.col(name).is_null() for name in kept), ignore_nulls=True)
     found = in_memory(_in_their_order(marked.filter(broken)).head(most)).rows(named=True)
-    return [(row, next(rule for rule in rules if not row[f"keeps {rule.column}"])) for row in found]
+    return [(row, next(rule for i, rule in enumerate(rules) if not row[f"keeps {i}"])) for row in found]
 
 
 def _in_their_order(frame: Frame) -> Frame:

@@ -1,17 +1,15 @@
 """Converts a log from one format into another, chunk by chunk; what gets lost is counted, never dropped silently."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
+from ope.atomic import atomically
 from ope.bad_rows import REFUSE, reported
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.asides import Asides, BadRow, Unreadable, gathered
@@ -110,11 +108,13 @@ def convert(
     to = format_of_name(out) if target is None else checked_format(target, option="--to")
     _not_onto_itself(paths, out)
     kinds = [_kind(path, source) for path in paths]
-    sources = [open_log(path, numeric=(), kind=kind, report=report) for path, kind in zip(paths, kinds, strict=True)]
+    # As text, a cell that is none of its column's type can be said; polars would make a null of it.
+    text = tuple(LOG_COLUMNS) if report else ()
+    sources = [open_log(path, numeric=text, kind=kind, report=report) for path, kind in zip(paths, kinds, strict=True)]
     columns = _columns(sources, kinds)
     _has_what_is_needed(columns, to, TARGETS[to])
     work = _Work(TARGETS[to], report, progress)
-    with _atomic(out) as file:
+    with atomically(out) as file:
         writer = work.target.writer(file)
         for one in sources:
             _add(one, columns, writer, work)
@@ -188,21 +188,3 @@ def _asides(sources: Sequence[Source], work: _Work) -> Asides:
 
 def _first(work: _Work) -> str:
     return f" Of {work.broken:,} bad rows, the first is: {work.bad[0]}." if work.bad else ""
-
-
-@contextmanager
-def _atomic(out: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside `out` that takes its place when all is written, and is gone when anything fails."""
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    try:
-        file = part.open("xb")
-    except OSError as error:
-        raise InvalidRequest(f"{out} cannot be written ({error}): name a file in a folder that exists.") from error
-    try:
-        with file:
-            yield file
-        part.replace(out)
-    except OSError as error:
-        raise InvalidLog(f"{out} cannot be written ({error}): make room, and start again.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,15 +2,22 @@
 
 from dataclasses import dataclass
 
+from ope.delays.resolved import Delayed
 from ope.diagnostics import Diagnostics
 from ope.formats.asides import Asides
+from ope.reward_models.asked import PredictionsFrom
+from ope.weight_bins import WeightBins
 
 OF_COLUMNS = "columns"  # the key of a target that is no policy but a column of the log
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One estimator's answer, in reward units; NaN where it is undefined."""
+    """One estimator's answer, in reward units; NaN where it is undefined.
+
+    With bounds of what open decisions may earn, `value_bounds` are the values for the least and the most, `interval`
+    is valid for anything between, and there is no value and no standard error.
+    """
 
     estimator: str
     value: float
@@ -18,13 +25,26 @@ class Estimate:
     interval: tuple[float, float]
     level: float
     method: str
+    value_bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the log says of a target less another policy, over the same rows; `policy` names the other."""
+
+    policy: str
+    estimates: tuple[Estimate, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What the log says of one target policy; `notes` say in words what was left out, and why.
 
-    `bad_rows` are those left out because they break a rule; None where such rows are refused.
+    `bad_rows` are those left out because they break a rule; None where such rows are refused. `against` is the
+    comparison with another policy, `parts` are the same of parts of the log, where they were asked for. `delayed` says
+    how decisions counted whose reward had not come; None where each had.
+    `predictions_from` is where the predicted rewards came from; None where no estimate read any.
+    `weights` is the histogram of the weights, where it was asked for.
     """
 
     n: int
@@ -32,3 +52,21 @@ class Evaluation:
     diagnostics: Diagnostics
     notes: tuple[str, ...] = ()
     bad_rows: Asides | None = None
+    delayed: Delayed | None = None
+    predictions_from: PredictionsFrom | None = None
+    against: Comparison | None = None
+    parts: "tuple[PartEvaluation, ...]" = ()
+    weights: WeightBins | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartEvaluation:
+    """What the rows of one part of the log say: `column` is that which cuts it, `value` is the part's.
+
+    Of a window `column` is that of the times and `value` its start, RFC 3339 in UTC; None stands for rows without a
+    value.
+    """
+
+    column: str
+    value: str | None
+    evaluation: Evaluation

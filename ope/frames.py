@@ -5,7 +5,7 @@ under the logging policy), `target_propensity` (of the same action under the tar
 log has them `q_logged` (predicted reward of the logged action), `q_target` (predicted reward of the
 target policy), `off_support` (the target's mass on actions that the logger could not play),
 `q_missing` (1 where the log has no prediction), `known` (1 where a fixed action occurs) and
-`row_weight` (how many decisions the row stands for).
+`row_weight` (how many decisions the row stands for). The decision's time `at` is kept as the log has it.
 """
 
 import difflib
@@ -16,8 +16,9 @@ from types import MappingProxyType
 import narwhals as nw
 
 from ope.errors import InvalidLog, InvalidRequest
-from ope.formats.columns import LINE, ROW_WEIGHT
+from ope.formats.columns import LINE, ROW_WEIGHT, TRAINED
 from ope.formats.source import Frame, Source
+from ope.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Columns:
     target_action: str | None = None
     logger: str | None = None
     embedding: str | None = None
+    q_against: str | None = None
 
     @property
     def numeric(self) -> list[str]:
         """The columns that hold numbers, where they are there."""
         named = (self.reward, self.propensity, self.target_propensity, self.q_logged, self.q_target)
-        return [*named, *([] if self.target_action is None else [self.target_action, "action"])]
+        other = [] if self.q_against is None else [self.q_against]
+        return [*named, *other, *([] if self.target_action is None else [self.target_action, "action"])]
 
     def option(self, canonical: str) -> str:
         """Return the command line's name for a canonical column."""
@@ -50,15 +53,20 @@ UNDER_A_POLICY = ("q_missing", "off_support")
 """What only the scoring of a policy makes; a log that `ope score` has written has them as columns."""
 
 SHOWN_NAMES = 30
+AT = "at"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A source's rows under canonical names; `origin` says where each canonical column came from."""
+    """A source's rows under canonical names; `origin` says where each canonical column came from.
+
+    `rules` are what its rows must keep beside the rules of their columns.
+    """
 
     source: Source
     frame: Frame
     origin: dict[str, str]
+    rules: tuple[Rule, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -67,11 +75,17 @@ class Rows:
 
 
 def rows_from_columns(
-    source: Source, columns: Columns, *, predicted: bool, also: Mapping[str, nw.Expr] = MappingProxyType({})
+    source: Source,
+    columns: Columns,
+    *,
+    predicted: bool,
+    also: Mapping[str, nw.Expr] = MappingProxyType({}),
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Rows:
     """Return the canonical rows of a log that carries the target's propensities itself, with the columns of `also`.
 
-    Its predicted rewards are read too if `predicted` asks for them.
+    `others` are further canonical columns, and where they stand. Its predicted rewards are read too if `predicted`
+    asks for them.
     Raises InvalidRequest for a column that is not there, InvalidLog for one that holds no numbers.
     """
     origin = {name: getattr(columns, name) for name in REQUIRED}
@@ -79,6 +93,7 @@ def rows_from_columns(
         require(source, origin[name], option=columns.option(name))
     if predicted:
         origin |= predictions(source, columns)
+    origin |= others
     chosen = [number(source, column).alias(name) for name, column in origin.items()]
     scored = {name: number(source, name) for name in UNDER_A_POLICY if _is_numeric(source, name)}
     more = [expression.alias(name) for name, expression in ({**scored, **also}).items()]
@@ -91,9 +106,9 @@ def _is_numeric(source: Source, column: str) -> bool:
 
 
 def carried(source: Source) -> dict[str, nw.Expr]:
-    """Return the columns that any canonical rows keep, where the log has them: row weights and line numbers."""
+    """Return the columns that any canonical rows keep, where there: weights, lines, times, training marks."""
     weights = {ROW_WEIGHT: number(source, ROW_WEIGHT)} if ROW_WEIGHT in source.columns else {}
-    return weights | ({LINE: nw.col(LINE)} if LINE in source.columns else {})
+    return weights | {name: nw.col(name) for name in (LINE, AT, TRAINED) if name in source.columns}
 
 
 def predictions(source: Source, columns: Columns) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""A log's weights and rewards in decision order, for what is a fold over them."""
+"""A log's rows as they stand, some at a time, for what is a fold over them or reads more than sums."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import narwhals as nw
 import numpy as np
@@ -11,12 +11,14 @@ import polars as pl
 
 from ope.errors import InvalidRequest
 from ope.formats.columns import ROW_WEIGHT
+from ope.formats.files import reading
 from ope.formats.source import Frame
 from ope.frames import Rows
 from ope.raw_weights import raw_weight
 from ope.weights import RAW, REWARD
 
 Floats = npt.NDArray[np.float64]
+Select: TypeAlias = Callable[[Frame], Frame]
 
 AT_ONCE = 250_000
 """Rows in memory at a time, whatever the length of the log."""
@@ -24,12 +26,16 @@ AT_ONCE = 250_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Consecutive rows of a source: weights and rewards, shape (m,), the first being row `start`, counted from 0."""
+    """Consecutive rows of a source, the first being row `start`, counted from 0; `frame` holds what was selected."""
 
     rows: Rows
     start: int
-    weights: Floats
-    rewards: Floats
+    frame: nw.DataFrame[Any]
+
+    def column(self, name: str) -> Floats:
+        """Return a column of numbers, shape (m,)."""
+        found: Floats = self.frame[name].to_numpy()
+        return found
 
 
 def why_unordered(rows: Rows) -> str | None:
@@ -47,10 +53,11 @@ def why_unordered(rows: Rows) -> str | None:
     return None
 
 
-def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
-    """Yield the sources' rows as they stand there, AT_ONCE at a time.
+def in_order(logs: Sequence[Rows], select: Select, *, what: str) -> Iterator[Part]:
+    """Yield what `select` makes of the sources' rows, as they stand there, AT_ONCE at a time.
 
-    `what` asks for it, and is named where there is no such order: that raises InvalidRequest.
+    `what` asks for it, and is named where an engine keeps no order or rows stand for several decisions: that raises
+    InvalidRequest.
     """
     for rows in logs:
         why = why_unordered(rows)
@@ -58,12 +65,18 @@ def in_order(logs: Sequence[Rows], *, what: str) -> Iterator[Part]:
             raise InvalidRequest(
                 f"{rows.source.name}: {what} goes through the decisions one after the other, and {why}"
             )
-        weight = raw_weight(RAW)
-        assert weight is not None  # noqa: S101 - of RAW there is one
         start = 0
-        for found in _cut(rows.frame.select(weight.alias(RAW), nw.col(REWARD))):
-            yield Part(rows, start, found[RAW].to_numpy(), found[REWARD].to_numpy())
-            start += len(found)
+        with reading(rows.source.name):
+            for found in _cut(select(rows.frame)):
+                yield Part(rows, start, found)
+                start += len(found)
+
+
+def weighed_rewards(*more: str) -> Select:
+    """Return the choice of the raw weight, the reward and some more columns or raw weights."""
+    found = {name: raw_weight(name) for name in (RAW, REWARD, *more)}
+    chosen = [nw.col(name) if weight is None else weight.alias(name) for name, weight in found.items()]
+    return lambda frame: frame.select(*chosen)
 
 
 def _cut(frame: Frame) -> Iterator[nw.DataFrame[Any]]:

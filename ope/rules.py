@@ -7,6 +7,9 @@ from operator import and_
 
 import narwhals as nw
 
+from ope.formats.columns import TRAINED
+from ope.weights import AGAINST
+
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
 ROUNDING = 1e-9
 OF_A_LOGGER = "propensity_"
@@ -46,7 +49,8 @@ RULES: tuple[Rule, ...] = (
         "reward",
         _finite,
         "a reward is a finite number",
-        "Leave out decisions whose reward is not settled, or log the default reward for them.",
+        "Say how open decisions count with --unresolved mature, ipcw or bounds; leaving them out favours fast "
+        "rewards. Log the default reward for those that settled without one.",
     ),
     Rule(
         "propensity",
@@ -72,38 +76,52 @@ RULES: tuple[Rule, ...] = (
         "a row stands for a positive number of decisions",
         "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
     ),
+    Rule(
+        TRAINED,
+        lambda seen: seen == 0,
+        "a model judges no row that it was trained on",
+        "Predict it by a model that was trained without it, or have one cross-fitted: --model auto.",
+    ),
+    Rule(
+        f"{AGAINST}target_propensity",
+        _probability,
+        "the other policy's propensity is between 0 and 1",
+        "Recompute the other policy's probability of the logged action.",
+    ),
     Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
+    Rule(f"{AGAINST}q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
 )
 OF_NUMBERS = (
     DENSITY,
     Rule("logged_action", _finite, "an action is a finite number", "Log the number that was chosen."),
     Rule("target_action", _finite, "an action is a finite number", "Compute what the target chooses in this row."),
-    *(rule for rule in RULES if rule.column not in {"propensity", "target_propensity"}),
+    Rule(f"{AGAINST}action", _finite, "an action is a finite number", "Compute what the other chooses in this row."),
+    *(rule for rule in RULES if not rule.column.endswith("propensity")),
 )
 """The rules where actions are numbers: densities have no largest value."""
 
 
-def applying(columns: Sequence[str]) -> list[Rule]:
-    """Return the rules of the columns that are there, in the order in which they are checked."""
+def applying(columns: Sequence[str], more: Sequence[Rule] = ()) -> list[Rule]:
+    """Return the rules of the columns that are there, and some more, in the order in which they are checked."""
     rules = OF_NUMBERS if DENSITY.column in columns else RULES
     of_loggers = [
         Rule(column, _probability, "a propensity is between 0 and 1", "Compute what this logger would have done.")
         for column in columns
         if column.startswith(OF_A_LOGGER)
     ]  # before their mixture, which they spoil
-    return of_loggers + [rule for rule in rules if rule.column in columns]
+    return [*of_loggers, *(rule for rule in (*rules, *more) if rule.column in columns)]
 
 
 def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:
     """Return the condition that a row keeps the rule; null where the value is null."""
     kept = rule.holds(nw.col(rule.column))
-    if rule.column.startswith("q_") and "q_missing" in columns:
+    if rule.column.removeprefix(AGAINST).startswith("q_") and "q_missing" in columns:
         return kept | (nw.col("q_missing") > 0)  # no prediction is counted, not refused
     return kept
 
 
-def row_holds(columns: Sequence[str]) -> nw.Expr:
-    """Return the condition that a row keeps every rule that applies."""
-    return reduce(and_, (holds(rule, columns) for rule in applying(columns)))
+def row_holds(columns: Sequence[str], more: Sequence[Rule] = ()) -> nw.Expr:
+    """Return the condition that a row keeps every rule that applies, and some more."""
+    return reduce(and_, (holds(rule, columns) for rule in applying(columns, more)))

@@ -22,11 +22,12 @@ from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
-from ope.weights import RAW, safe_name
+from ope.weights import AGAINST, RAW, safe_name
 
 Named: TypeAlias = dict[str, nw.Expr]
 Pair: TypeAlias = tuple[Term, Term]
-CARRIED = ("off_support", "q_missing", "known")
+KNOWN = ("known", f"{AGAINST}known")
+CARRIED = ("off_support", "q_missing", *KNOWN)
 
 # |mean of k rows − mean of n| <= √(n/k)·sd: centred on the first 1,000 rows, a sum of squares over a
 # million loses 3 digits at most, whatever the offset, and needs no pass of its own.
@@ -56,16 +57,17 @@ class Plan:
 class Tally:
     """The sums of one source; of its rows, `unpredicted` had no predicted reward.
 
-    `known` counts the rows where a fixed target's action occurs, None for other targets.
+    `known` counts the rows where a fixed policy's action occurs, of the target and of the policy that it is compared
+    with, by the name of the column; other policies have none.
     """
 
     sums: Sums
     unpredicted: int
-    known: int | None
+    known: dict[str, int]
 
     def __add__(self, other: "Tally") -> "Tally":
         """Merge the tallies of two sources of one log."""
-        known = None if self.known is None or other.known is None else self.known + other.known
+        known = {name: rows + other.known[name] for name, rows in self.known.items()}
         return Tally(self.sums + other.sums, self.unpredicted + other.unpredicted, known)
 
 
@@ -73,10 +75,10 @@ def tally(rows: Rows, plan: Plan) -> Tally | None:
     """Return the rows' tally, or None where there is no row; raises InvalidLog for a broken one."""
     with reading(rows.source.name):
         pivot = _of_head(rows.frame, {"c": nw.col("reward")}, nw.col("c").median())["c"]
-        weighed = _weighed(rows.frame, plan)
+        frame = weighed(rows.frame, plan)
         terms = weighted(row_terms(plan, pivot=pivot), rows.columns)
-        centres = _of_head(weighed, terms, nw.all().mean())
-        total = _totals(rows, weighed, plan, terms=terms, centres=centres)
+        centres = _of_head(frame, terms, nw.all().mean())
+        total = _totals(rows, frame, plan, terms=terms, centres=centres)
     if total["n"] == 0:
         return None
     broken = int(total["n"] - (total["kept"] or 0))  # DuckDB sums integers to a Decimal
@@ -90,11 +92,14 @@ def row_terms(plan: Plan, *, pivot: float) -> Named:
     return {term.name: term.of(nw.col(term.weight.name), pivot=pivot) for term in plan.terms}
 
 
-def _weighed(frame: Frame, plan: Plan) -> Frame:
+def weighed(frame: Frame, plan: Plan) -> Frame:
+    """Return the frame with a column for each weight of the plan."""
     # Weights are columns of their own before terms are made of them: eager engines compute each once.
     weights = sorted({term.weight for term in plan.terms})
-    plain = frame.with_columns(**_raw([RAW]))
-    raw = _with(plain, _raw(sorted({weight.column for weight in weights} - {RAW})))
+    columns = {weight.column for weight in weights} | {RAW}
+    # Those of single loggers are made of the plain ones.
+    plain = {RAW} | {AGAINST + RAW for column in columns if column.startswith((AGAINST + RAW, f"{AGAINST}logger:"))}
+    raw = _with(_with(frame, _raw(sorted(plain))), _raw(sorted(columns - plain)))
     return _with(raw, {one.name: one.of(nw.col(safe_name(one.column))) for one in weights if one.transform})
 
 
@@ -114,12 +119,12 @@ def _of_head(frame: Frame, expressions: Named, summary: nw.Expr) -> dict[str, fl
     return {name: float(at) if at is not None and np.isfinite(at) else 0.0 for name, at in head.items()}
 
 
-def _totals(rows: Rows, weighed: Frame, plan: Plan, *, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
+def _totals(rows: Rows, frame: Frame, plan: Plan, *, terms: Named, centres: dict[str, float]) -> dict[str, Any]:
     carried = [name for name in CARRIED if name in rows.columns]
-    wide = weighed.select(
+    wide = frame.select(
         *(expression.alias(name) for name, expression in terms.items()),
         *(nw.col(name) for name in carried),
-        kept=row_holds(rows.columns).cast(nw.Int64()),
+        kept=row_holds(rows.columns, rows.rules).cast(nw.Int64()),
     )
     sums = [nw.col(name).sum() for name in (*terms, *carried, "kept")]
     counted = [nw.len().alias("n"), nw.col(W.name).max().alias("max_weight")]
@@ -134,7 +139,6 @@ def _products(plan: Plan, centres: dict[str, float]) -> list[nw.Expr]:
 @np.errstate(all="ignore")  # an overflow is reported as null, where it is printed
 def _tally(total: dict[str, Any], plan: Plan, centres: dict[str, float], *, pivot: float) -> Tally:
     n = total["n"]
-    known = total.get("known")
     mean = np.array([total[term.name] or 0.0 for term in plan.terms]) / n
     off_centre = mean - np.array([centres[term.name] for term in plan.terms])
     sums = Sums(
@@ -146,7 +150,8 @@ def _tally(total: dict[str, Any], plan: Plan, centres: dict[str, float], *, pivo
         max_weight=total["max_weight"],
         off_support=total.get("off_support"),
     )
-    return Tally(sums, int(total.get("q_missing") or 0), None if known is None else int(known))
+    known = {name: int(total[name] or 0) for name in KNOWN if name in total}
+    return Tally(sums, int(total.get("q_missing") or 0), known)
 
 
 def _centred(total: dict[str, Any], plan: Plan) -> Array:

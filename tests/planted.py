@@ -304,6 +304,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted("action_missing", lambda: changed("action", None, 5), severity="warn", rows=(5,)),
     Planted("time_invalid", lambda: changed("at", None, 5), severity="warn", rows=(5,)),
     Planted("id_missing", lambda: changed("decision_id", None, 5), severity="warn", rows=(5,)),
+    Planted("row_weight_invalid", lambda: healthy().with_columns(row_weight=pl.when(~at_rows(7)).then(1.0)), rows=(7,)),
     Planted("q_logged_invalid", lambda: q_missing("q_logged"), severity="warn", rows=(5,)),
     Planted("q_target_invalid", lambda: q_missing("q_target"), severity="warn", rows=(5,)),
     Planted("distribution_invalid", lambda: changed("distribution", None, 6), rows=(6,)),

@@ -55,6 +55,7 @@ def export(
     if found.left:
         typer.echo(
             f"{found.left} newer ones are left out: they follow one whose reward window is still open, and taking only "
-            "the rewarded ones among them would favour fast rewards. --unsettled writes them too.",
+            "the rewarded ones among them would favour fast rewards. --unsettled writes them too; ope evaluate "
+            "--unresolved says how they count.",
             err=True,
         )

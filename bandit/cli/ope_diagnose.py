@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bandit.cli.html import write_html
 from bandit.cli.output import Format
 from ope.diagnostics.lint import lint_files
 from ope.diagnostics.question import Asked, names, reward_range, version_position
@@ -15,6 +16,7 @@ from ope.diagnostics.roles import Roles
 from ope.diagnostics.thresholds import limits
 from ope.errors import InvalidRequest
 from ope.policies import parse_policy
+from ope.report.html.of_lint import lint_page
 from ope.report.lint_json import lint_as_json
 from ope.report.lint_table import print_lint
 
@@ -27,7 +29,8 @@ class FailOn(StrEnum):
 
 
 def diagnose(  # noqa: PLR0913 - a command's options are its arguments
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or NDJSON logs, read as one.", metavar="FILE")],
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Logs of any format that convert reads, as one.", metavar="FILE")],
     *,
     policy: Annotated[
         list[str] | None,
@@ -56,8 +59,12 @@ def diagnose(  # noqa: PLR0913 - a command's options are its arguments
         str | None, typer.Option(help="LINE@POSITION of the target, to tell what it learned from.")
     ] = None,
     threshold: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of a threshold; repeatable.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option("--from", help="Format of the logs. Default: their names or first lines tell.")
+    ] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The severity from which on the exit code is 1.")] = FailOn.REFUSE,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML file, with plots.")] = None,
 ) -> None:
     """Say what is wrong with a log, where, and how to mend the logging."""
     try:
@@ -70,7 +77,8 @@ def diagnose(  # noqa: PLR0913 - a command's options are its arguments
             window=None if window_s is None else round(window_s * 1e6),
             trained_through=None if target_version is None else version_position(target_version),
         )
-        found = lint_files(files, roles=named, asked=asked)
+        found = lint_files(files, roles=named, asked=asked, log_format=log_format)
+        write_html(html, context, lambda said: lint_page(found, asked=said))
     except InvalidRequest as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error

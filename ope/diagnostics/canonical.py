@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ope.diagnostics.beside import beside_rows
 from ope.diagnostics.findings import Finding, Where
-from ope.diagnostics.opening import BROKEN, Opened
+from ope.diagnostics.opening import CONTENT, Opened
 from ope.diagnostics.roles import NUMERIC, ROLES, Roles, closest
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidRequest
+from ope.formats.columns import LINE
+from ope.times import microseconds
 
-AS_LOGGED, SEGMENT, CONTENT = " as logged", "segment ", "content"
+AS_LOGGED, SEGMENT = " as logged", "segment "
 NEEDED = ("reward", "propensity")
 PAIRS = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 _NUMBERS = "numbers"
@@ -28,24 +30,21 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Canon:
-    """A log under the names of the roles; `there` are the roles that all its files have.
-
-    `doubted` says that a file could not simply be read, so that rows may be marked as broken lines.
-    """
+    """A log under the names of the roles; `there` are the roles that all its files have."""
 
     files: tuple[str, ...]
     frame: pl.LazyFrame
     there: frozenset[str]
     segments: tuple[str, ...]
     findings: tuple[Finding, ...]
-    doubted: bool
 
 
-def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str], *, doubted: bool = False) -> Canon:
+def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str]) -> Canon:
     """Return the files as one log. Raises InvalidRequest for a column that was named and is nowhere."""
     schemas = [one.frame.collect_schema() if one.frame is not None else None for one in opened]
     _check_asked(opened, schemas, roles, segments)
     findings = [_unreadable(one) for one in opened if one.frame is None]
+    findings += [finding for one in opened for finding in beside_rows(one.name, one.asides)]
     frames, there = [], set(ROLES)
     for place, (one, schema) in enumerate(zip(opened, schemas, strict=True)):
         if one.frame is None or schema is None:
@@ -54,21 +53,22 @@ def canon(opened: Sequence[Opened], roles: Roles, segments: Sequence[str], *, do
         findings += bad
         there &= columns.keys()
         frames.append(_select(one.frame, schema, columns, segments).with_columns(file=pl.lit(place, pl.UInt32)))
-    empty = pl.LazyFrame(schema={"file": pl.UInt32, "row": pl.Int64, BROKEN: pl.Boolean})
+    empty = pl.LazyFrame(schema={"file": pl.UInt32, "row": pl.Int64})
     frame = pl.concat([*frames, empty], how="diagonal_relaxed")
     names, known = tuple(one.name for one in opened), frozenset(there if frames else ())
-    return Canon(names, frame, known, tuple(segments), tuple(findings), doubted)
+    return Canon(names, frame, known, tuple(segments), tuple(findings))
 
 
 def _select(
     frame: pl.LazyFrame, schema: pl.Schema, columns: dict[str, pl.Expr], segments: Sequence[str]
 ) -> pl.LazyFrame:
     extra = {SEGMENT + name: pl.col(name).cast(pl.String) for name in segments if name in schema}
-    mark = pl.col(BROKEN).fill_null(value=False) if BROKEN in schema else pl.lit(value=False)
+    texts = {role + AS_LOGGED: expression for role, expression in _as_logged(schema, columns).items()}
+    if LINE in schema:  # a copy of lines has both
+        return frame.select(pl.col(LINE).cast(pl.Int64).alias("row"), CONTENT, **columns, **texts, **extra)
     whole = pl.struct(pl.all()).hash() if schema.len() else pl.lit(0, pl.UInt64)
     numbered = frame.with_columns(whole.alias(CONTENT)).with_row_index("row", offset=1)
-    texts = {role + AS_LOGGED: expression for role, expression in _as_logged(schema, columns).items()}
-    return numbered.select(pl.col("row").cast(pl.Int64), CONTENT, mark.alias(BROKEN), **columns, **texts, **extra)
+    return numbered.select(pl.col("row").cast(pl.Int64), CONTENT, **columns, **texts, **extra)
 
 
 def _columns(name: str, schema: pl.Schema, roles: Roles) -> tuple[dict[str, pl.Expr], list[Finding]]:
@@ -143,13 +143,17 @@ def _check_asked(
         for name, schema in read:
             if column not in schema:
                 raise InvalidRequest(
-                    f"{name}: there is no column {column!r}; it has {', '.join(map(repr, schema))}."
+                    f"{name}: there is no column {column!r}; it has {', '.join(map(repr, _told(schema)))}."
                     f"{closest(column, list(schema))}"
                 )
     for column in segments:
         for name, schema in read:
             if schema[column].is_nested():
                 raise InvalidRequest(f"{name}: --segment {column} holds {schema[column]}; a segment is one value.")
+
+
+def _told(schema: pl.Schema) -> list[str]:
+    return [name for name in schema if name not in {LINE, CONTENT}]
 
 
 def _unreadable(one: Opened) -> Finding:
@@ -188,6 +192,6 @@ def _mistyped(name: str, role: str, column: str, kind: pl.DataType) -> Finding:
         None,
         None,
         says=f"it holds {kind} where {wanted} are due, so that nothing in it could be checked.",
-        way_out="Convert it where the log is written; nested columns need Parquet or NDJSON.",
+        way_out="Convert it where the log is written; in CSV, lists are JSON text.",
         where=Where(file=name, column=column),
     )

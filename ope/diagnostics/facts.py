@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import narwhals as nw
 import polars as pl
 
-from ope.diagnostics.canonical import AS_LOGGED, CONTENT, SEGMENT
+from ope.diagnostics.canonical import AS_LOGGED, SEGMENT
 from ope.diagnostics.evidence import STAKES
+from ope.diagnostics.opening import CONTENT
 from ope.diagnostics.pareto import tail_length
 from ope.diagnostics.question import Question, Target
+from ope.formats.columns import ROW_WEIGHT
 from ope.formats.files import reading
+from ope.weight_bins import bins_of
 
 Named: TypeAlias = dict[str, pl.Expr]
 Ask: TypeAlias = Callable[[Question], Named]
@@ -24,6 +28,7 @@ MOST_IDS = 1_000_000
 MOST_PERIODS = 60
 PIECE = 8_000_000
 SHOWN = 5
+BINS = "bins of "
 _SECOND = 1_000_000
 _APART = pl.QueryOptFlags(comm_subplan_elim=False)  # what is shared between queries is held in memory
 _PERIODS = [n * _SECOND for n in (1, 10, 60, 600, 3600, 21_600, 86_400, 7 * 86_400, 30 * 86_400, 365 * 86_400)]
@@ -43,6 +48,7 @@ class Facts:
     of_ids: int
     period: int | None
     largest: Mapping[str, pl.Series]
+    bins: Mapping[str, pl.DataFrame]
     usual_reward: float
     at_usual: int
     disorder: tuple[int, pl.DataFrame]
@@ -55,6 +61,11 @@ class Facts:
     def settled(self) -> pl.LazyFrame:
         """Return the rows with `settled` and `telling`, see the function."""
         return settled(self.question, self.total, self.usual_reward)
+
+    @property
+    def unequal(self) -> bool:
+        """Whether rows stand for different numbers of decisions."""
+        return bool(self.total.get("h least") != self.total.get("h most"))
 
     def limit(self, name: str) -> float:
         """Return a threshold."""
@@ -81,6 +92,9 @@ def _span(q: Question) -> Named:
     named = {"n": pl.len()}
     if q.has("at"):
         named |= {"first": pl.col("at").min(), "last": pl.col("at").max()}
+    if q.has(ROW_WEIGHT):
+        h = pl.col("h")
+        named |= {"h least": h.min(), "h most": h.max(), "h mean": h.mean(), "h rows": h.count()}
     return named
 
 
@@ -94,6 +108,7 @@ def _grouped(q: Question, total: Mapping[str, Any]) -> Facts:
         "copies": _by_id(q, of_ids),
         **{SEGMENT + name: _by_segment(q, name) for name in q.log.segments},
         **{target.weight: _largest(q, target, total["n"]) for target in q.targets},
+        **{BINS + target.weight: _bins(q, target) for target in q.targets},
     }
     found = dict(zip(queries, pl.collect_all(queries.values(), engine="streaming", optimizations=_APART), strict=True))
     return Facts(
@@ -107,6 +122,7 @@ def _grouped(q: Question, total: Mapping[str, Any]) -> Facts:
         of_ids=of_ids,
         period=period,
         largest={one.name: found[one.weight].to_series().sort(descending=True) for one in q.targets},
+        bins={one.name: found[BINS + one.weight] for one in q.targets},
         usual_reward=usual,
         at_usual=at_usual,
         disorder=_disorder(q, total["n"]),
@@ -241,3 +257,9 @@ def _by_id(q: Question, of_ids: int) -> pl.LazyFrame:
 def _largest(q: Question, target: Target, n: int) -> pl.LazyFrame:
     most = max(math.ceil(n / 100), tail_length(n) + 1, 1)
     return q.rows.select(pl.col(target.weight).drop_nulls().top_k(most))
+
+
+def _bins(q: Question, target: Target) -> pl.LazyFrame:
+    finite = q.rows.filter(pl.col(target.weight).is_finite()).select(target.weight)
+    found: pl.LazyFrame = bins_of(nw.from_native(finite), nw.col(target.weight), weighted=False).to_native()
+    return found

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from ope.weight_bins import WeightBins
+
 Severity: TypeAlias = Literal["ok", "warn", "refuse"]
 BADNESS: dict[Severity, int] = {"ok": 0, "warn": 1, "refuse": 2}
 
@@ -56,13 +58,35 @@ Answer: TypeAlias = Finding | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """How many effective rows a value of a column has for a target, and which share of the weight it carries."""
+
+    name: str | None
+    rows: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be seen of a target's weights: their histogram, and what each value of a column is worth."""
+
+    policy: str
+    weights: WeightBins
+    by: tuple[tuple[str, tuple[Worth, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lint:
-    """All that was found in `n` rows: findings worst first, `ok` ones last, and what could not be asked."""
+    """All that was found in `n` rows: findings worst first, `ok` ones last, and what could not be asked.
+
+    `views` are of each target, for who wants to look.
+    """
 
     n: int
     files: tuple[str, ...]
     findings: tuple[Finding, ...]
     unknown: tuple[Unknown, ...]
+    views: tuple[View, ...] = ()
 
     @property
     def verdict(self) -> Severity:

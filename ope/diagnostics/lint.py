@@ -10,33 +10,37 @@ import polars as pl
 
 from ope.diagnostics.canonical import Canon, canon
 from ope.diagnostics.checks.table import CHECKS
-from ope.diagnostics.facts import SHOWN, gather
-from ope.diagnostics.findings import Finding, Lint, Unknown, Where, explained
-from ope.diagnostics.opening import BROKEN, Opened, open_doubting, open_trusting
+from ope.diagnostics.facts import gather
+from ope.diagnostics.findings import Finding, Lint, Unknown, explained
+from ope.diagnostics.opening import Opened, Opening
 from ope.diagnostics.question import Asked, question
 from ope.diagnostics.roles import Roles
 from ope.diagnostics.thresholds import DEFAULTS
+from ope.diagnostics.views import views
 from ope.errors import InvalidLog, InvalidRequest
 
 EXPORTED = Roles()
 DEFAULT = Asked(DEFAULTS)
 
 
-def lint_files(paths: Sequence[Path | str], *, roles: Roles = EXPORTED, asked: Asked = DEFAULT) -> Lint:
+def lint_files(
+    paths: Sequence[Path | str], *, roles: Roles = EXPORTED, asked: Asked = DEFAULT, log_format: str | None = None
+) -> Lint:
     """Return what is wrong with the files, read as one log; whatever is broken in them is a finding, no error.
 
-    Raises InvalidRequest for what cannot be asked: no file, a column that was named and is not there,
-    a policy that needs a column.
+    `log_format` is one of the names in `ope.formats.guess`, by default what names and first lines say. Raises
+    InvalidRequest for what cannot be asked: no file, a column that was named and is not there, a policy that needs a
+    column.
     """
     files = [Path(path) for path in paths]
     if not files:
         raise InvalidRequest("no log was given; name at least one Parquet, CSV or NDJSON file.")
-    try:
-        return _lint(canon(open_trusting(files, roles), roles, asked.segments), asked)
-    except InvalidLog:
-        with tempfile.TemporaryDirectory() as folder:
-            opened = open_doubting(files, roles, asked.segments, workspace=Path(folder))
-            return _lint(canon(opened, roles, asked.segments, doubted=True), asked)
+    with tempfile.TemporaryDirectory(prefix="honeyguide-") as folder:
+        opening = Opening(roles, asked.segments, log_format, Path(folder))
+        try:
+            return _lint(canon(opening.trusting(files), roles, asked.segments), asked)
+        except InvalidLog:
+            return _lint(canon(opening.doubting(files), roles, asked.segments), asked)
 
 
 def lint_frame(frame: Any, *, roles: Roles = EXPORTED, asked: Asked = DEFAULT) -> Lint:  # noqa: ANN401 - narwhals takes many
@@ -56,33 +60,16 @@ def _loaded(log: nw.DataFrame[Any] | nw.LazyFrame[Any], roles: Roles, asked: Ask
 
 
 def _lint(log: Canon, asked: Asked) -> Lint:
-    findings = [*log.findings, *_broken_lines(log)]
+    findings = [*log.findings]
     asking = question(log, asked)
     facts = gather(asking, [check.ask for check in CHECKS])
     if facts.n == 0:
         return Lint(0, log.files, explained([*findings, _no_rows()]), ())
     answers = [answer for check in CHECKS for answer in check.judge(facts)]
     found = explained([*findings, *(one for one in answers if isinstance(one, Finding))])
-    return Lint(facts.n, log.files, found, tuple(one for one in answers if isinstance(one, Unknown)))
-
-
-def _broken_lines(log: Canon) -> list[Finding]:
-    if not log.doubted:
-        return []
-    broken = log.frame.filter(pl.col(BROKEN)).select("file", "row")
-    by_file = broken.group_by("file").agg(pl.len(), pl.col("row").bottom_k(SHOWN)).sort("file")
-    return [
-        Finding(
-            "row_broken",
-            "refuse",
-            float(count),
-            0.0,
-            says=f"{count:,} lines are no rows: cut off, or with another number of cells than the header.",
-            way_out="Write each row whole; quote text that holds separators or line breaks; close the file.",
-            where=Where(file=log.files[file], rows=tuple(sorted(rows))),
-        )
-        for file, count, rows in by_file.collect().iter_rows()
-    ]
+    return Lint(
+        facts.n, log.files, found, tuple(one for one in answers if isinstance(one, Unknown)), tuple(views(facts))
+    )
 
 
 def _no_rows() -> Finding:

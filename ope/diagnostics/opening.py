@@ -1,138 +1,116 @@
-"""Opens logs for the linter, broken ones too: what cannot be read becomes a mark, never an exception.
+"""Opens logs of every format for the linter, broken ones too: what cannot be read is told, never raised.
 
-Where polars trips over a file, those of text are read again line by line: each broken line is kept as
-a row that holds nothing but its mark, so that the numbers of the rows behind it stay right.
+Parquet, and text over which polars does not trip, is read where it is. All other text is read line by line, once,
+into a copy of the columns that are judged.
 """
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from ope.diagnostics.roles import NESTED, NUMERIC, ROLES, Roles
 from ope.errors import InvalidLog
-from ope.formats.files import open_log, reading
+from ope.formats.asides import Asides
+from ope.formats.columns import LINE, NUMBERS, PAIRS
+from ope.formats.files import LINEWISE, open_log, reading
+from ope.formats.guess import PARQUET, checked_format, guessed
+from ope.formats.source import Source
+from ope.formats.typed import list_of_text
 
-BROKEN = "honeyguide: broken line"
-_LINES = {".csv": "csv", ".ndjson": "json", ".jsonl": "json"}
+CONTENT = "content"
+"""The hash of all that a row says."""
+
+NONE = Asides()
+_NEEDED = ("reward", "propensity")
+_LISTS = {"distribution": PAIRS, "predicted_rewards": NUMBERS}
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file's rows as it named them, or why there are none."""
+    """A file's rows as it named them, or why there are none, and what it holds beside them."""
 
     name: str
     frame: pl.LazyFrame | None
     why_not: str = ""
+    asides: Asides = NONE
 
 
-def open_trusting(paths: Sequence[Path], roles: Roles) -> list[Opened]:
-    """Return every file, opened but not read; raises InvalidLog where one cannot even be opened."""
-    return [Opened(str(path), _open(path, roles)) for path in paths]
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How files are opened: the columns that are judged, the files' format if it was said, and room for copies."""
 
+    roles: Roles
+    segments: Sequence[str]
+    log_format: str | None
+    workspace: Path
 
-def open_doubting(paths: Sequence[Path], roles: Roles, segments: Sequence[str], *, workspace: Path) -> list[Opened]:
-    """Return every file, read through to its end; what is broken in it is marked, or why there is none of it."""
-    return [_read(path, roles, segments, workspace / f"{place}.ndjson") for place, path in enumerate(paths)]
+    def trusting(self, paths: Sequence[Path]) -> list[Opened]:
+        """Return every file, opened but not read; raises InvalidLog where one cannot even be opened."""
+        return [self._trusted(path, place) for place, path in enumerate(paths)]
 
+    def doubting(self, paths: Sequence[Path]) -> list[Opened]:
+        """Return every file, read through to its end; what is broken in it is told, or why there is none of it."""
+        return [self._doubted(path, place) for place, path in enumerate(paths)]
 
-def _open(path: Path, roles: Roles) -> pl.LazyFrame:
-    frame: pl.LazyFrame = open_log(path, numeric=[roles.of(role) for role in NUMERIC]).raw.to_native()
-    return frame
+    def _trusted(self, path: Path, place: int) -> Opened:
+        kind = self._kind(path)
+        if kind in LINEWISE:
+            return self._copied(open_log(path, numeric=(), kind=kind, report=True), place, optional=True)
+        source = open_log(path, numeric=[self.roles.of(role) for role in NUMERIC], kind=kind)
+        with reading(source.name):
+            raw: pl.LazyFrame = source.raw.to_native()
+            lists = [pl.col(name).str.json_decode(of) for name, of in self._lists_as_text(raw)]
+        return Opened(str(path), raw.with_columns(lists))
 
-
-def _read(path: Path, roles: Roles, segments: Sequence[str], copy: Path) -> Opened:
-    kind = _LINES.get(path.suffix.lower())
-    if kind is None or path.stat().st_size == 0:
-        return _read_whole(path, roles)
-    wanted = {roles.of(role) for role in ROLES} | set(segments)
-    _copy_lines(path, kind, copy, wanted, nested={roles.of(role) for role in NESTED})
-    return Opened(str(path), _scan_copy(copy, roles))
-
-
-def _read_whole(path: Path, roles: Roles) -> Opened:
-    # A file may break at its very end, in any column; only reading all of it tells.
-    try:
-        frame = _open(path, roles)
-        with reading(str(path)):
-            frame.select(pl.all().null_count()).collect(engine="streaming")
-    except InvalidLog as error:
-        return Opened(str(path), None, str(error))
-    return Opened(str(path), frame)
-
-
-def _copy_lines(path: Path, kind: str, copy: Path, wanted: set[str], *, nested: set[str]) -> None:
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines, copy.open("w", encoding="utf-8") as out:
-        for row in _csv_rows(lines) if kind == "csv" else _json_rows(lines):
-            out.write(json.dumps(_plain(row, wanted, nested)) + "\n")
-
-
-def _csv_rows(lines: Iterator[str]) -> Iterator[dict[str, Any] | None]:
-    rows = csv.reader(line.replace("\0", "") for line in lines)
-    header = _cells(rows) or []
-    while (row := _cells(rows)) is not None:
-        yield dict(zip(header, row, strict=True)) if len(row) == len(header) else None
-
-
-def _cells(rows: Iterator[list[str]]) -> list[str] | None:
-    """Return the next line's cells, none for a line that is no CSV (a cell of more than 128 KiB), None at the end."""
-    try:
-        return next(rows, None)
-    except csv.Error:
-        return []
-
-
-def _json_rows(lines: Iterator[str]) -> Iterator[dict[str, Any] | None]:
-    for line in lines:
+    def _doubted(self, path: Path, place: int) -> Opened:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        yield row if isinstance(row, dict) else None
+            kind = self._kind(path)
+            if kind == PARQUET:
+                return self._read_whole(path)
+            source = open_log(path, numeric=self._judged(), kind=kind, report=True)
+            return self._copied(source, place, optional=kind in LINEWISE)
+        except InvalidLog as error:
+            return Opened(str(path), None, str(error))
 
+    def _kind(self, path: Path) -> str | None:
+        if self.log_format is not None:
+            return checked_format(self.log_format, option="--from")
+        return guessed(path) if path.is_file() else None  # what is none, opening it tells
 
-def _plain(row: dict[str, Any] | None, wanted: set[str], nested: set[str]) -> dict[str, Any]:
-    if row is None:
-        return {BROKEN: True}
-    kept = {name: value for name, value in row.items() if name in wanted and value not in (None, "")}
-    return {name: _nested(value) if name in nested else _text(value) for name, value in kept.items()}
+    def _judged(self) -> list[str]:
+        return list(dict.fromkeys([*(self.roles.of(role) for role in ROLES), *self.segments]))
 
+    def _read_whole(self, path: Path) -> Opened:
+        # A file may break at its very end, in any column; only reading all of it tells.
+        opened = self._trusted(path, 0)
+        with reading(opened.name):
+            if opened.frame is not None:
+                opened.frame.select(pl.all().null_count()).collect(engine="streaming")
+        return opened
 
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return value if isinstance(value, str) else json.dumps(value)
+    def _copied(self, source: Source, place: int, *, optional: bool) -> Opened:
+        copy = self.workspace / f"{place}.parquet"
+        with reading(source.name):
+            raw: pl.LazyFrame = source.raw.to_native()
+            schema = raw.collect_schema()
+            said = [name for name in schema if name != LINE]
+            content = pl.struct(said).hash() if said else pl.lit(0, pl.UInt64)
+            text = [list_of_text(name, of) for name, of in self._lists_as_text(raw)]
+            kept = [name for name in self._judged() if name in schema]
+            raw.select(*kept, LINE, content.alias(CONTENT)).with_columns(text).sink_parquet(copy)
+            frame = pl.scan_parquet(copy, glob=False)
+            frame = frame.drop(self._unsaid(frame, kept) if optional else [])
+        return Opened(source.name, frame, asides=NONE if source.asides is None else source.asides())
 
+    def _lists_as_text(self, raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
+        schema = raw.collect_schema()
+        lists = {self.roles.of(role): _LISTS[role] for role in NESTED}
+        return [(name, of) for name, of in lists.items() if schema.get(name) == pl.String]
 
-def _nested(value: object) -> object:
-    if not isinstance(value, list):
-        return None
-    return [_entry(entry) for entry in value]
-
-
-def _entry(entry: object) -> object:
-    if isinstance(entry, dict):
-        return {"action": _text(entry.get("action")), "propensity": _float(entry.get("propensity"))}
-    return _float(entry)
-
-
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _scan_copy(copy: Path, roles: Roles) -> pl.LazyFrame:
-    kinds: dict[str, Any] = {
-        roles.distribution: pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64})),
-        roles.predicted_rewards: pl.List(pl.Float64),
-        BROKEN: pl.Boolean,
-    }
-    there: dict[str, None] = {}
-    with copy.open(encoding="utf-8") as lines:
-        for line in lines:
-            there |= dict.fromkeys(json.loads(line))
-    schema = {name: kinds.get(name, pl.String) for name in there}
-    return pl.scan_ndjson(copy, schema=schema, ignore_errors=True) if schema else pl.LazyFrame()
+    def _unsaid(self, frame: pl.LazyFrame, columns: Sequence[str]) -> list[str]:
+        """Return the columns that no row has: a format knows more than a log in it says."""
+        counted = frame.select(pl.len().alias(CONTENT), pl.col(columns).count()).collect().row(0, named=True)
+        needed = {self.roles.of(role) for role in _NEEDED}
+        return [name for name in columns if counted[CONTENT] and not counted[name] and name not in needed]

@@ -10,6 +10,8 @@ FEWEST = 5
 """Exceedances that a fit needs (Vehtari et al. 2024)."""
 FEWEST_VALUES = 10
 """Distinct weights without which there is no tail to fit: a context-free logger has one weight per action."""
+ROUNDED = 1e-6
+"""Relative; weights that differ by less are one."""
 _PRIOR_SHAPE, _PRIOR_ROWS = 0.5, 10
 _PRIOR_SCALE = 3
 
@@ -29,7 +31,8 @@ def pareto_k(largest: Floats, *, n: int) -> float | None:
     if len(largest) <= length:
         return None
     cutoff = largest[length]
-    over = largest[:length][largest[:length] > cutoff]
+    # Logs in single precision write one weight in many ways: excesses of 1e-8 would look like a tail.
+    over = largest[:length][largest[:length] > cutoff * (1 + ROUNDED)]
     if len(over) < FEWEST or len(np.unique(over)) < FEWEST_VALUES:
         return None
     return shape(np.sort(over - cutoff))

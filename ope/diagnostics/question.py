@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from ope.diagnostics.canonical import Canon
-from ope.diagnostics.opening import BROKEN
 from ope.diagnostics.thresholds import Limits
 from ope.errors import InvalidRequest
 from ope.evaluation import OF_COLUMNS
+from ope.formats.columns import ROW_WEIGHT
 from ope.policies import Policy, at_logged_action
 from ope.rules import ROUNDING
 
@@ -42,7 +42,8 @@ class Question:
     Columns of `rows` beside those of `Canon`: `index`; `usable`, whether the propensity is one; of the
     distribution `whole` (it is one), `mass` (its sum), `own` (its entry for the logged action), `most`
     (what its most likely actions have together) and `greedy` (one of them was drawn); `q`, what was
-    predicted for the logged action; and each target's weight, null where the row gives none.
+    predicted for the logged action; `h`, how many decisions the row stands for, where the log says so; and each
+    target's weight, times h, null where the row gives none.
     """
 
     log: Canon
@@ -62,9 +63,12 @@ class Question:
 
 def question(log: Canon, asked: Asked) -> Question:
     """Return the log as a question. Raises InvalidRequest for a policy that needs a column which is not there."""
-    rows = (log.frame.filter(~pl.col(BROKEN)) if log.doubted else log.frame).with_row_index("index")
+    rows = log.frame.with_row_index("index")
     if "propensity" in log.there:
         rows = rows.with_columns(usable=_is_probability(pl.col("propensity")) & (pl.col("propensity") > 0))
+    if ROW_WEIGHT in log.there:
+        h = pl.col(ROW_WEIGHT)
+        rows = rows.with_columns(h=pl.when(h.is_finite() & (h > 0)).then(h))
     if "distribution" in log.there:
         rows = _with_distribution(rows, action="action" in log.there)
     question = Question(log, asked, rows, ())
@@ -100,13 +104,13 @@ def _with_targets(q: Question) -> tuple[pl.LazyFrame, tuple[Target, ...]]:
     if not q.asked.policies:
         if not q.has("target_propensity"):
             return q.rows, ()
-        weight = _weight(pl.col("target_propensity"))
+        weight = _weight(q, pl.col("target_propensity"))
         return q.rows.with_columns(weight.alias("weight 0")), (Target(OF_COLUMNS, "weight 0", None),)
     rows, targets = q.rows, []
     for place, policy in enumerate(q.asked.policies):
         _check(policy, q)
         known = q.has("distribution")
-        columns = {f"weight {place}": _weight(policy.propensity(known).cast(pl.Float64))}
+        columns = {f"weight {place}": _weight(q, policy.propensity(known).cast(pl.Float64))}
         if known:
             columns[f"off {place}"] = pl.when(pl.col("whole")).then(policy.off_support)
         rows = rows.with_columns(**columns)
@@ -114,8 +118,9 @@ def _with_targets(q: Question) -> tuple[pl.LazyFrame, tuple[Target, ...]]:
     return rows, tuple(targets)
 
 
-def _weight(target: pl.Expr) -> pl.Expr:
-    return pl.when(pl.col("usable") & _is_probability(target)).then(target / pl.col("propensity"))
+def _weight(q: Question, target: pl.Expr) -> pl.Expr:
+    weight = pl.when(pl.col("usable") & _is_probability(target)).then(target / pl.col("propensity"))
+    return weight * pl.col("h") if q.has(ROW_WEIGHT) else weight
 
 
 def _check(policy: Policy, q: Question) -> None:
@@ -126,7 +131,7 @@ def _check(policy: Policy, q: Question) -> None:
     if policy.name == "uniform" and not (q.has("distribution") or q.has("n_actions")):
         raise InvalidRequest(
             "--policy uniform: the log has neither a distribution nor n_actions, so that nobody knows how many "
-            "actions there were. Name yours with --column n_actions=NAME."
+            "actions there were. Name yours with --column n_actions=NAME, or judge logged or fixed:ID."
         )
 
 

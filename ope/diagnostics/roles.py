@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from ope.errors import InvalidRequest
+from ope.formats.columns import ROW_WEIGHT
 
-NUMERIC = ("reward", "propensity", "target_propensity", "q_logged", "q_target", "n_actions", "trained")
+NUMERIC = ("reward", "propensity", "target_propensity", "q_logged", "q_target", "n_actions", "trained", "row_weight")
 NESTED = ("distribution", "predicted_rewards")
 
 
@@ -15,7 +16,7 @@ class Roles:
     """The log's name for each column that a check reads; the defaults are those of `honeyguide export`.
 
     `trained` is 1 in the rows whose outcomes the target learned from; `loop` names the recurring
-    decision that a row belongs to.
+    decision that a row belongs to; `row_weight` is how many decisions it stands for.
     """
 
     reward: str = "reward"
@@ -33,6 +34,7 @@ class Roles:
     loop: str = "loop"
     model_version: str = "model_version"
     trained: str = "trained"
+    row_weight: str = ROW_WEIGHT
 
     def named(self, pairs: Sequence[str]) -> "Roles":
         """Return these with the `ROLE=NAME` of pairs; raises InvalidRequest for an unknown role."""

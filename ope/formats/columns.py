@@ -9,10 +9,14 @@ NUMBERS = pl.List(pl.Float64())
 LINE = "honeyguide: line"
 """The number of the line that a row was read from, from 1, where rows are fewer than lines; no column of a file."""
 
+TRAINED = "honeyguide: seen in training"
+"""Whether the model that predicted the row had been trained on it, as 1 or 0; no column of a file."""
+
 ROW_WEIGHT = "row_weight"
 """How many decisions a row stands for, where a log kept only some of them."""
 
 LOG_COLUMNS: dict[str, Any] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
@@ -24,11 +28,13 @@ LOG_COLUMNS: dict[str, Any] = {
     "pscore_cascade": NUMBERS,
     "pscore_item_position": NUMBERS,
     "pscore_item_position_reason": pl.String,
+    "pi_weight_uniform": pl.Float64,
     "slot_rewards": NUMBERS,
     "action": pl.String,
     "propensity": pl.Float64,
     "explored": pl.Boolean,
     "reward": pl.Float64,
+    "rewarded_at": pl.Datetime("us", "UTC"),
     "outcome": pl.String,
     "slot": pl.Int64,
     "component": pl.String,
@@ -39,3 +45,6 @@ LOG_COLUMNS: dict[str, Any] = {
     LINE: pl.Int64,
 }
 """Those of `honeyguide export`, `context` and `actions` as JSON text, then what only foreign logs have."""
+
+TIMES = tuple(name for name, kind in LOG_COLUMNS.items() if kind == pl.Datetime("us", "UTC"))
+"""Those that JSON can only hold as text or numbers."""

@@ -1,5 +1,6 @@
 """Opens logs of every format lazily; looks at no row before it is asked to, but at first lines to know the format."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +11,18 @@ import polars as pl
 from ope.engines.trouble import trouble
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats import dsjson, guess, vw_text
-from ope.formats.columns import LOG_COLUMNS
+from ope.formats.columns import LOG_COLUMNS, TIMES
 from ope.formats.guess import checked_format, guessed
 from ope.formats.linewise import Reader, scan_lines
 from ope.formats.open_bandit import with_our_names
 from ope.formats.source import Source
 from ope.formats.tolerant import NdjsonRows, csv_rows, csv_schema
+from ope.formats.typed import list_of_text
 
 DISTRIBUTION = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 NESTED: dict[str, pl.DataType] = {
     "distribution": DISTRIBUTION,
+    "target_distribution": DISTRIBUTION,
     "predicted_rewards": pl.List(pl.Float64()),
     "pscore_cascade": pl.List(pl.Float64()),
     "pscore_item_position": pl.List(pl.Float64()),
@@ -52,7 +55,7 @@ def open_log(path: Path, *, numeric: Sequence[str], kind: str | None = None, rep
         reader, columns = LINEWISE[kind]
         return scan_lines(path, reader, {name: LOG_COLUMNS[name] for name in columns}, report=report)
     with reading(str(path)):
-        if report and kind in {guess.CSV, guess.NDJSON}:
+        if report and kind != guess.PARQUET:
             return _tolerant(path, kind, numeric)
         raw = SCANNERS[kind](path, numeric)
         return Source(name=str(path), frame=nw.from_native(_parse(raw, numeric)), raw=nw.from_native(raw))
@@ -72,13 +75,15 @@ def reading(name: str) -> Iterator[None]:
 
 
 def _tolerant(path: Path, kind: str, numeric: Sequence[str]) -> Source:
-    if kind == guess.CSV:
-        source = scan_lines(path, csv_rows, csv_schema(path), report=True)
-    else:
+    if kind == guess.NDJSON:
         reader = NdjsonRows(numeric)
         source = scan_lines(path, reader, reader.schema(path), report=True)
-    typed = nw.from_native(_parse(source.raw.to_native(), numeric))
-    return Source(name=source.name, frame=typed, raw=source.raw, asides=source.asides)
+    else:
+        source = scan_lines(path, csv_rows, csv_schema(path), report=True)
+    raw = source.raw.to_native()
+    raw = with_our_names(raw) if kind == guess.OPEN_BANDIT else raw
+    frame = _numbers(raw.with_columns(list_of_text(name, kind) for name, kind in _lists_as_text(raw)), numeric)
+    return Source(source.name, nw.from_native(frame), nw.from_native(raw), source.asides)
 
 
 def _scan_parquet(path: Path, _: Sequence[str]) -> pl.LazyFrame:
@@ -95,15 +100,30 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
     seen = pl.scan_ndjson(path, infer_schema_length=INFER_ROWS).collect_schema()
     # Text first, number later: a reward column of 0 and 1 would be guessed an integer and break at 0.5.
     wanted = dict.fromkeys(numeric, pl.String()) | NESTED
+    wanted |= {name: pl.String() for name in TIMES if seen.get(name) == pl.Null}  # the first reward may come later
     overrides = {name: kind for name, kind in wanted.items() if name in seen}
     return pl.scan_ndjson(path, infer_schema_length=INFER_ROWS, schema_overrides=overrides)
 
 
 def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
+    return _numbers(raw.with_columns(pl.col(name).str.json_decode(kind) for name, kind in _lists_as_text(raw)), numeric)
+
+
+def _numbers(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
     text = [name for name in schema if schema[name] == pl.String and _holds_numbers(name, numeric)]
-    lists = [pl.col(name).str.json_decode(kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
-    return raw.with_columns(pl.col(text).str.strip_chars().cast(pl.Float64, strict=False), *lists)
+    return raw.with_columns(_number(pl.col(name).str.strip_chars()).alias(name) for name in text)
+
+
+def _number(said: pl.Expr) -> pl.Expr:
+    # NaN is no number either, but unlike null it does not pass for a cell in which nothing was said.
+    number = said.cast(pl.Float64, strict=False)
+    return pl.when(number.is_null() & (said.str.len_bytes() > 0)).then(math.nan).otherwise(number)
+
+
+def _lists_as_text(raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
+    schema = raw.collect_schema()
+    return [(name, kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
 
 
 def _holds_numbers(column: str, numeric: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from ope.errors import InvalidLog
 from ope.formats.asides import Aside, Asides, BadRow, NoDecision, Row, gathered
 from ope.formats.columns import ROW_WEIGHT
 from ope.formats.lines import Line, lines_of
+from ope.formats.series import as_frame
 from ope.formats.source import Source
 
 CHUNK = 5_000
@@ -47,7 +48,7 @@ class _Scan:
         schema = {name: self.schema[name] for name in wanted}
         rows = islice(self.decisions(wanted), most)
         while chunk := list(islice(rows, CHUNK)):
-            frame = pl.DataFrame(chunk, schema=schema, orient="row", strict=False)
+            frame = as_frame(chunk, schema)
             yield frame if predicate is None else frame.filter(predicate)
 
     def decisions(self, wanted: Sequence[str]) -> Iterator[Row]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from ope.formats.columns import LINE
 from ope.formats.listed import json_object
 
 LOGGED = ("timestamp", "item_id", "position", "click", "propensity_score")
@@ -30,7 +31,7 @@ def is_header(line: bytes) -> bool:
 def with_our_names(raw: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows under our columns' names beside the file's own; positions count from 1, slots from 0."""
     names = raw.collect_schema().names()
-    text = raw.with_columns(pl.col(name).cast(pl.String) for name in names)
+    text = raw.with_columns(pl.col(name).cast(pl.String) for name in names if name != LINE)
     at = [pl.col("timestamp").str.to_datetime(f, time_unit="us", time_zone="UTC", strict=False) for f in TIMES]
     users = [name for name in names if name.startswith("user_feature_")]
     actions = sum(name.startswith(AFFINITY) for name in names)

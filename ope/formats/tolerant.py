@@ -12,9 +12,10 @@ import polars as pl
 
 from ope.errors import InvalidLog
 from ope.formats.asides import Aside, BadRow, NoDecision, Row, Unreadable, excerpt
-from ope.formats.columns import LINE, LOG_COLUMNS
+from ope.formats.columns import LINE, LOG_COLUMNS, TIMES
 from ope.formats.dsjson import BLANK
 from ope.formats.lines import Line, lines_of
+from ope.formats.series import common_kind
 
 INFER_ROWS = 10_000
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -50,12 +51,19 @@ class NdjsonRows:
 
     def schema(self, path: Path) -> dict[str, Any]:
         """Return the columns of the first good lines."""
-        rows = list(islice(self._good(path), INFER_ROWS))
-        if not rows:
+        seen: dict[str, list[object]] = {}
+        for row in islice(self._good(path), INFER_ROWS):
+            for name, value in row.items():
+                seen.setdefault(name, []).append(value)
+        if not seen:
             raise InvalidLog(f"{path}: no line is a JSON object. A log in NDJSON has one in each line.")
-        found = pl.DataFrame(rows, infer_schema_length=None, strict=False).schema
-        known = {name: LOG_COLUMNS[name] for name in found if name in LOG_COLUMNS and name not in self.numeric}
-        return {**found, **known, **{name: pl.String() for name in self.numeric if name in found}, LINE: pl.Int64()}
+        return {**{name: self._kind(name, values) for name, values in seen.items()}, LINE: pl.Int64()}
+
+    def _kind(self, name: str, values: list[object]) -> Any:  # noqa: ANN401 - a polars type, class or instance
+        kind = common_kind(values)
+        if name in self.numeric or (name in TIMES and not kind.is_numeric()):
+            return pl.String()
+        return kind if name in TIMES else LOG_COLUMNS.get(name) or kind
 
     def _good(self, path: Path) -> Iterator[Row]:
         for _, line in lines_of(path):
@@ -67,10 +75,11 @@ class NdjsonRows:
 
 def csv_rows(lines: Iterator[Line], *, name: str, wanted: Sequence[str]) -> Iterator[Row | Aside]:
     """Yield each row under the header's names, counted from 1 below the header, or why it is none."""
-    rows = csv.reader(line.decode(errors="replace").replace("\0", "") + "\n" for _, line in lines)
-    header = next(rows, [])
+    header, rows = _read_csv(lines)
     for number, row in enumerate(rows, start=1):
-        if not row:
+        if row is None:
+            yield BadRow(name, number, "the row cannot be told into cells", "a cell holds at most 128 KiB on one line")
+        elif not row:
             yield NoDecision(BLANK)
         elif len(row) != len(header):
             yield BadRow(name, number, f"{len(row)} cells", f"the header has {len(header)}")
@@ -81,5 +90,21 @@ def csv_rows(lines: Iterator[Line], *, name: str, wanted: Sequence[str]) -> Iter
 
 def csv_schema(path: Path) -> dict[str, Any]:
     """Return the columns of the header, all of them text."""
-    _, first = next(lines_of(path))
-    return {**dict.fromkeys(next(csv.reader([first.decode(errors="replace")])), pl.String()), LINE: pl.Int64()}
+    header, _ = _read_csv(lines_of(path))
+    return {**dict.fromkeys(header, pl.String()), LINE: pl.Int64()}
+
+
+def _read_csv(lines: Iterator[Line]) -> tuple[list[str], Iterator[list[str] | None]]:
+    """Return the header's cells and those of each row below it, None for a row that is no CSV."""
+    rows = _rows(csv.reader(line.decode(errors="replace").replace("\0", "") + "\n" for _, line in lines))
+    return next(rows, None) or [], rows
+
+
+def _rows(rows: Iterator[list[str]]) -> Iterator[list[str] | None]:
+    while True:
+        try:
+            yield next(rows)
+        except csv.Error:  # a carriage return inside, or a cell that does not end
+            yield None
+        except StopIteration:
+            return

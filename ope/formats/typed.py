@@ -8,6 +8,7 @@ import polars as pl
 
 from ope.formats.asides import Unreadable, excerpt
 from ope.formats.columns import LOG_COLUMNS, NUMBERS, PAIRS
+from ope.formats.series import as_kind
 
 _LISTS: dict[Any, msgspec.json.Decoder[Any]] = {
     PAIRS: msgspec.json.Decoder(list[dict[str, Any]]),
@@ -25,6 +26,11 @@ def typed(chunk: pl.DataFrame) -> tuple[pl.DataFrame, list[tuple[int, Unreadable
     return chunk, broken
 
 
+def list_of_text(name: str, kind: Any) -> pl.Expr:  # noqa: ANN401 - a polars type, class or instance
+    """Return a column of JSON text as lists of this type, null where it says none."""
+    return pl.col(name).map_batches(lambda column: _of_text(column, kind), return_dtype=kind, is_elementwise=True)
+
+
 def _as_type(column: pl.Series, kind: Any) -> pl.Series:  # noqa: ANN401 - a polars type, class or instance
     if kind == pl.String and column.dtype.is_nested():
         return pl.Series([_encoded(value) for value in column.to_list()], dtype=pl.String)
@@ -35,7 +41,7 @@ def _as_type(column: pl.Series, kind: Any) -> pl.Series:  # noqa: ANN401 - a pol
 
 def _of_text(column: pl.Series, kind: Any) -> pl.Series:  # noqa: ANN401 - as above
     if kind in _LISTS:
-        return pl.Series([_decoded(value, kind) for value in column.to_list()], dtype=kind, strict=False)
+        return as_kind(column.name, [_decoded(value, kind) for value in column.to_list()], kind)
     bare = column.str.strip_chars()
     if kind == pl.Datetime("us", "UTC"):
         return bare.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)

@@ -17,7 +17,8 @@ HALF = 0.5
 NODES = 512
 FEWER = 64
 LARGEST = 1e9
-"""Wealth grows by no more on one row, so that no product of a few overflows; less of it is no false claim."""
+"""Values are cut here, so that their squares and sums stay finite, and wealth grows by no more on one row, so that no
+product of a few overflows: a lower bound on less is one on the values too."""
 
 
 def spaced(count: int) -> tuple[float, ...]:
@@ -49,6 +50,7 @@ class Betting:
         """Return the state after more values, shape (m,), in their order."""
         if not values.size:
             return self
+        values = np.minimum(values, LARGEST)
         bets, total, scatter = self._bets(values)
         wealth, powers = self._wagered(values, bets)
         return Betting(self.nodes, tuple(wealth.tolist()), tuple(powers.tolist()), self.n + values.size, total, scatter)

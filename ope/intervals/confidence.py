@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ope.errors import InvalidRequest
+
 Bound = Callable[[float], float]
 
 
@@ -35,3 +37,10 @@ class Confidence:
             -math.inf if self.side is Side.UPPER else lower(self.alpha),
             math.inf if self.side is Side.LOWER else upper(self.alpha),
         )
+
+
+def checked_side(side: str) -> Side:
+    """Return the side of that name; raises InvalidRequest for what is none."""
+    if side in set(Side):
+        return Side(side)
+    raise InvalidRequest(f"--side is {side!r}; it is {', '.join(Side)}.")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ope.intervals.ask import ROUNDING
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -59,7 +61,7 @@ class Bounded:
 
     def fold(self, values: Floats) -> "Bounded":
         """Return the state after more values; raises ValueError for one that the declaration rules out."""
-        if values.size and (values.min() < 0 or values.max() > self.span):
+        if values.size and (values.min() < 0 or values.max() > self.span * (1 + ROUNDING)):
             raise ValueError(f"a value is outside [0, {self.span:g}], where all were declared to be.")
         return Bounded(self.span, self.moments.fold(values))
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ope.intervals.ask import ROUNDING
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -66,10 +68,10 @@ def dr_outcomes(w: Floats, r: Floats, q: Floats, d: Floats, *, most: float) -> O
     q is what a model predicted for the logged action and d for the target, both in [0, 1] and made without the row and
     those after it. Raises ValueError for a weight above `most` or a prediction outside.
     """
-    _check(w <= most, w, f"a weight is at most {most:g}, the largest that was declared")
+    _check(w <= most * (1 + ROUNDING), w, f"a weight is at most {most:g}, the largest that was declared")
     for name, predicted in (("q", q), ("d", d)):
         _check((predicted >= 0) & (predicted <= 1), predicted, f"{name}, a predicted reward, is in the reward range")
-    value = d + w * (r - q)
+    value = d + np.minimum(w, most) * (r - q)
     return Outcomes((value + most) / (1 + most), (1 - value + most) / (1 + most))
 
 

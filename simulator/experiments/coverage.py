@@ -20,7 +20,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from bandit.cli.output import Format
-from ope.intervals.confidence import Confidence
+from ope.intervals.confidence import Confidence, Side
 from simulator.experiments.coverage_methods import METHODS, Method
 from simulator.experiments.coverage_worlds import WORLDS, Floats, World
 
@@ -30,12 +30,13 @@ BATCH = 25
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Which intervals are looked at, in logs of how many rounds, how often, and at what level."""
+    """Which intervals are looked at, in logs of how many rounds, how often, at what level and on which sides."""
 
     intervals: tuple[str, ...]
     rounds: int
     looks: int
     level: float
+    side: Side = Side.BOTH
 
     @property
     def methods(self) -> list[Method]:
@@ -63,11 +64,12 @@ class Row(msgspec.Struct, frozen=True):
     open: float
 
 
-def main(
+def main(  # noqa: PLR0913 - a command's options are its arguments
     logs: Annotated[int, typer.Option(min=BATCH, help="Simulated logs of each world.")] = 1000,
     rounds: Annotated[int, typer.Option(min=10, help="Decisions in a log.")] = 1000,
     looks: Annotated[int, typer.Option(min=1, help="Looks at a log, evenly spaced.")] = 10,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
+    side: Annotated[Side, typer.Option(help="Both bounds, or one with the whole error.")] = Side.BOTH,
     seed: Annotated[int, typer.Option()] = 0,
     world: Annotated[list[str] | None, typer.Option(help="Only these worlds; repeatable.")] = None,
     interval: Annotated[list[str] | None, typer.Option(help="Only these intervals; repeatable.")] = None,
@@ -75,7 +77,7 @@ def main(
     output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TABLE,
 ) -> None:
     """Measure how often each interval misses."""
-    plan = Plan(tuple(interval or dict.fromkeys(one.name for one in METHODS)), rounds, looks, level)
+    plan = Plan(tuple(interval or dict.fromkeys(one.name for one in METHODS)), rounds, looks, level, side)
     chosen = [one for one in WORLDS if world is None or one.name in world]
     rows = [row for one in chosen for row in measured(one, plan, logs=logs, seed=seed)]
     if output is Format.JSON:
@@ -100,7 +102,9 @@ def batch(name: str, plan: Plan, seed: tuple[int, int]) -> Floats:
     with threadpool_limits(1):
         rows = world.draw(np.random.default_rng(seed), BATCH, plan.rounds)
         logs = [rows.log(i) for i in range(BATCH)]
-        return np.array([[one.at(world, log, places, Confidence(plan.level)) for one in plan.methods] for log in logs])
+        return np.array(
+            [[one.at(world, log, places, Confidence(plan.level, plan.side)) for one in plan.methods] for log in logs]
+        )
 
 
 def summed(world: World, plan: Plan, bounds: Floats) -> Iterator[Row]:
@@ -108,7 +112,8 @@ def summed(world: World, plan: Plan, bounds: Floats) -> Iterator[Row]:
     for i, method in enumerate(plan.methods):
         low, high = bounds[:, i, :, 0], bounds[:, i, :, 1]
         above, below = low > world.truth, high < world.truth
-        shut = np.isfinite(low[:, -1]) & np.isfinite(high[:, -1])
+        asked = [bound for bound, open_for in ((low, Side.UPPER), (high, Side.LOWER)) if plan.side is not open_for]
+        shut = np.isfinite([bound[:, -1] for bound in asked]).all(axis=0)
         yield Row(
             world=world.name,
             method=method.name,

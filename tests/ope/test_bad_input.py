@@ -79,7 +79,7 @@ def test_missing_cell_in_csv(tmp_path):
     """An empty cell is null, not 0."""
     path = tmp_path / "log.csv"
     path.write_text("reward,propensity,target_propensity\n,0.5,0.25\n")
-    assert "row 1: reward is None; a reward is a finite number. Leave out" in refusal(path)
+    assert "row 1: reward is None; a reward is a finite number. Say how open" in refusal(path)
 
 
 @pytest.mark.parametrize(("value", "says"), [("abc", "'abc'"), (None, "None"), (2, "'2'"), ([1], "[1]")])
@@ -232,7 +232,7 @@ def test_paths_that_are_no_logs(tmp_path):
         ({"estimators": ["sg_ips:1"]}, "sg weights with 1: their parameter is from 0 to below 1"),
         ({"max_weight": 1}, "--max-weight is 1; weights are bounded by a number above 1. Try 10"),
         ({"max_weight": NAN}, "--max-weight is nan"),
-        ({"interval": "bootstrap"}, "unknown interval 'bootstrap'; the methods are normal"),
+        ({"interval": "jackknife"}, "unknown interval 'jackknife'; the methods are normal, bootstrap, cressie_read"),
         ({"level": 1.0}, "level is 1.0; it lies between 0 and 1"),
         ({"level": NAN}, "level is nan"),
         ({"policies": ["uniform"], "columns": Columns(target_propensity="p")}, "two answers to one question"),

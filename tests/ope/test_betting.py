@@ -71,9 +71,11 @@ def test_more_than_can_be_is_still_at_most_one() -> None:
     assert sharp_lower(lambda: [np.full(500, 5.0)], 0.05) == 1.0
 
 
-def test_huge_weights_do_not_overflow() -> None:
-    """Weights of 1e12 keep the wealth finite; the bound is that of capped gains."""
-    state = Betting().fold(np.tile([0.0, 1e12, 0.0], 400))
+@pytest.mark.parametrize("weight", [1e12, 1e155, 1e300])
+def test_huge_weights_do_not_overflow(weight) -> None:
+    """However large weights are the wealth stays finite; the bound is that of values that are cut at 1e9."""
+    state = Betting().fold(np.tile([0.0, weight, 0.0], 400))
+    assert state == Betting().fold(np.tile([0.0, 1e9, 0.0], 400))
     assert np.isfinite(state.log_wealth()).all()
     assert 0.0 <= state.lower(0.05) <= 1.0
 

@@ -133,7 +133,7 @@ def test_invalid_rows_exit_1(log):
         ["--estimators", ""],
         ["--estimators", "clipped_ips:no"],
         ["--max-weight", "0"],
-        ["--interval", "bootstrap"],
+        ["--interval", "jackknife"],
         ["--level", "2"],
         ["--reward", "clicks"],
         ["--target-propensity", "t", "--policy", "uniform"],

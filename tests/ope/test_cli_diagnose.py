@@ -146,7 +146,7 @@ def test_every_finding_and_threshold_is_documented(request):
     ] == []
     assert [role for role in ROLES if f"`{role}`" not in page] == []
     help_text = CliRunner().invoke(app, ["diagnose", "--help"], env={"COLUMNS": "200"}).stdout
-    renamed = {"output": "format", "rewards_in": "reward-range"}
+    renamed = {"output": "format", "rewards_in": "reward-range", "log_format": "from"}
     for name in command.__kwdefaults__:
         option = "--" + renamed.get(name, name).replace("_", "-")
         assert f"`{option}`" in page

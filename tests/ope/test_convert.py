@@ -370,3 +370,21 @@ def test_every_format_and_loss_is_documented(request):
             carried = target.carries is None or name in target.carries
             expected = "in part" if name in target.partly else "yes" if carried else "no"
             assert (name, kind, told[name][kind]) == (name, kind, expected)
+
+
+def test_a_cell_that_is_none_of_its_column_is_reported(tmp_path):
+    """What is no time, number or list stands in the list of bad rows: nothing becomes null on the way."""
+    path = tmp_path / "log.ndjson"
+    good = {
+        "action": "a",
+        "at": "2026-01-01T00:00:00Z",
+        "n_actions": 3,
+        "distribution": [{"action": "a", "propensity": 1}],
+    }
+    bad = ({"at": "yesterday"}, {"n_actions": "x"}, {"distribution": "oops"}, {"distribution": [1]})
+    path.write_text("\n".join(json.dumps(good | change) for change in ({}, *bad, {})))
+    done = convert([path], tmp_path / "again.ndjson", on_bad_rows="report")
+    assert (done.rows, done.asides.broken) == (2, 4)
+    assert [(row.row, row.value.partition(" is ")[0]) for row in done.asides.shown] == [
+        (2, "at"), (3, "n_actions"), (4, "distribution"), (5, "distribution"),
+    ]  # fmt: skip

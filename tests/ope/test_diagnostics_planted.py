@@ -1,8 +1,9 @@
 """Each fault is found and nothing else is; healthy logs have none, and what a log cannot answer is not passed."""
 
+import numpy as np
 import polars as pl
 import pytest
-from planted import PLANTED, Planted, changed, columns_only, healthy
+from planted import PLANTED, Planted, changed, columns_only, healthy, without_distribution
 
 from ope.diagnostics.checks.table import CODES
 from ope.diagnostics.findings import Lint
@@ -35,9 +36,12 @@ def test_a_planted_fault_is_found_and_nothing_else(planted: Planted):
     assert root.way_out
 
 
+OF_LINES = {"file_unreadable", "row_broken", "no_decision"}
+
+
 def test_every_code_is_planted():
-    """No finding exists that no planted log gives; two need a broken file and are tested there."""
-    assert {planted.code for planted in PLANTED} == {*CODES} - {"file_unreadable", "row_broken"}
+    """No finding exists that no planted log gives; some need a file and are tested there, and one is never a fault."""
+    assert {planted.code for planted in PLANTED} == {*CODES} - OF_LINES - {"row_weights"}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -47,7 +51,7 @@ def test_healthy_logs_have_no_fault(seed: int):
     assert faults(whole) == []
     assert whole.unknown == ()
     assert {one.code for one in whole.findings} >= {*CODES} - {
-        "column_missing", "column_type", "file_unreadable", "no_rows", "row_broken", "target_invalid",
+        "column_missing", "column_type", *OF_LINES, "no_rows", "row_weights", "row_weight_invalid", "target_invalid",
         "q_logged_invalid", "q_target_invalid",
     }  # fmt: skip
     assert faults(lint_frame(columns_only(seed), asked=asking(None))) == []
@@ -75,7 +79,7 @@ def test_consequences_follow_their_cause():
         "argmax_logged": None,
         "mean_weight": "argmax_logged",
     }  # fmt: skip
-    weak = lint_frame(healthy(rows=60), asked=asking(limits={"largest_share_warn": 0.01, "action_ess_warn": 0}))
+    weak = lint_frame(without_distribution(np.array([1.0] * 59 + [5.0])), asked=asking(None))
     assert [(one.code, one.severity, one.because) for one in weak.at_least("warn") if one.code != "rewards_few"] == [
         ("largest_weight", "warn", None), ("ess", "warn", "largest_weight"),
     ]  # fmt: skip

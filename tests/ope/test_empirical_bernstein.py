@@ -60,3 +60,10 @@ def test_weights_that_were_cut_keep_both_bounds_true() -> None:
     assert cut.above.mean() < whole.above.mean()
     assert cut.below.mean() < whole.below.mean()
     assert Bounded(3.0).fold(cut.above).lower(0.05) < whole.above.mean()
+
+
+def test_rounding_is_no_value_outside() -> None:
+    """A weight that floating point made larger than the declared one by 1e-12 is that one; 1e-6 more is refused."""
+    assert Bounded(4.0).fold(np.array([1.0, 4.0 * (1 + 1e-12)])).moments.n == 2
+    with pytest.raises(ValueError, match="outside"):
+        Bounded(4.0).fold(np.array([1.0, 4.0 * (1 + 1e-6)]))

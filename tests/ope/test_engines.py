@@ -81,7 +81,7 @@ def test_what_duckdb_cannot_answer_says_what_can(path, mixed_log):
     with pytest.raises(InvalidRequest, match=r"replay goes .* duckdb keeps rows in no order\. Choose --engine polars"):
         evaluate_files([path], Question(estimators=["replay"], **on_duckdb))
     with pytest.raises(InvalidRequest, match=r"eb_mixture goes through .* duckdb keeps rows in no order"):
-        evaluate_files([path], Question(interval="eb_mixture", reward_range=(0, 9), **on_duckdb))
+        evaluate_files([path], Question(interval="eb_mixture", reward_range=(-99, 99), **on_duckdb))
     with pytest.raises(InvalidRequest, match=r"not in duckdb\. Write its propensities first \(honeyguide ope score"):
         evaluate_files([path], Question(policies=["logged"], **on_duckdb))
     text = path.with_name("log.csv")

@@ -80,7 +80,7 @@ def test_unsettled_decisions_are_refused(tmp_path):
     """A reward that is not settled is not 0: the row is named, with what to do."""
     path = tmp_path / "export.parquet"
     LOG.with_columns(reward=pl.when(pl.int_range(N) != 9).then("reward")).write_parquet(path)
-    with pytest.raises(InvalidLog, match=r"row 10: reward is None; .*Leave out decisions whose reward is not settled"):
+    with pytest.raises(InvalidLog, match=r"row 10: reward is None; .*Say how open decisions count with --unres"):
         evaluate_files([path])
 
 

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ope.intervals.confidence import Side
 from simulator.experiments import coverage
 from simulator.experiments.coverage import Plan, batch, summed
 from simulator.experiments.coverage_worlds import WORLDS
@@ -18,9 +19,9 @@ SURE = ("empirical_bernstein", "eb_mixture", "betting")
 
 
 @cache
-def found(name, intervals, *, batches, rounds, looks):
+def found(name, intervals, *, batches, rounds, looks, side=Side.BOTH):
     """Return how the intervals did in a world, at level 0.9, over 25 logs for each batch."""
-    plan = Plan(intervals, rounds, looks, 0.9)
+    plan = Plan(intervals, rounds, looks, 0.9, side)
     world = next(one for one in WORLDS if one.name == name)
     bounds = np.concatenate([batch(name, plan, (17, i)) for i in range(batches)])
     return list(summed(world, plan, bounds))
@@ -41,6 +42,30 @@ def test_what_holds_at_every_look_does(name) -> None:
         if row.anytime:
             assert row.ever <= allowed(0.1, 100), row
         assert max(row.above, row.below) <= allowed(0.05, 100), row
+
+
+@pytest.mark.parametrize("side", [Side.LOWER, Side.UPPER])
+def test_one_side_holds_at_every_look(side) -> None:
+    """In 100 logs of a policy that learns one bound ever misses in at most 10%, and four binomial errors: 22%.
+
+    An interval that misses in exactly 10% fails with probability 1e-4. The other side is open and cannot miss.
+    """
+    for row in found("adaptive", SURE, batches=4, rounds=400, looks=8, side=side):
+        missed, other = (row.above, row.below) if side is Side.LOWER else (row.below, row.above)
+        assert (other, row.open) == (0, 0)
+        assert missed <= allowed(0.1, 100), row
+        if row.anytime:
+            assert row.ever <= allowed(0.1, 100), row
+
+
+def test_one_side_is_tighter_than_that_of_two() -> None:
+    """The whole error on one side moves the bound towards the truth, in the mean over 50 logs, for every method."""
+    both = found("iid", (*FIXED, *SURE), batches=2, rounds=200, looks=1)
+    for side, name in ((Side.LOWER, "lower"), (Side.UPPER, "upper")):
+        for row, two in zip(
+            found("iid", (*FIXED, *SURE), batches=2, rounds=200, looks=1, side=side), both, strict=True
+        ):
+            assert abs(getattr(row, name) - row.truth) < abs(getattr(two, name) - row.truth), row
 
 
 def test_they_are_no_empty_promises() -> None:

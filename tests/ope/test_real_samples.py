@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from ope.convert import convert
+from ope.diagnostics.lint import lint_files
 from ope.errors import InvalidLog
 from ope.evaluate import evaluate_files
 from ope.formats import dsjson
@@ -57,6 +58,22 @@ def test_continuous_actions_are_refused_by_name(samples):
     """A density is no probability."""
     with pytest.raises(InvalidLog, match=r"`_label_ca`.*\(100 rows cannot be read\.\)"):
         evaluate_files([samples / "cats_room_temp.json"], Question(policies=["logged"]))
+
+
+def test_the_linter_blames_what_is_wrong_and_no_more(samples):
+    """What each sample is blamed for: too few rows, mostly, and never for a column that its format leaves out."""
+    found = {name: lint_files([samples / name]) for name in (*ROWS, "cats_room_temp.json")}
+    assert {name: [one.code for one in lint.at_least("warn")] for name, lint in found.items()} == {
+        "dsjson_cb.json": ["rewards_few"],
+        "decisionservice.json": ["rewards_few"],
+        "igl.dsjson": [],
+        "ccb_data.json": [],
+        "ccb_reuse_medium.dsjson": ["rewards_few"],
+        "cb_load.dat": [],
+        "rcv1_raw_cb_small.vw": [],
+        "cats_room_temp.json": ["row_broken", "no_rows"],
+    }
+    assert "`_label_ca`" in found["cats_room_temp.json"].findings[0].says
 
 
 if sys.version_info < (3, 13):  # vowpal-wabbit-next has no wheel for newer ones

@@ -147,6 +147,16 @@ def test_what_doubly_robust_values_need_is_said() -> None:
         dr_outcomes(one, one, np.array([1.5, 0.0]), one, most=8.0)
 
 
+def test_rounding_is_no_larger_weight() -> None:
+    """A weight of 0.9/0.1 is 9, whatever floating point makes of it; no value falls below 0 by it."""
+    w, one = np.array([9.0 * (1 + 1e-12)]), np.array([1.0])
+    found = dr_outcomes(w, 0 * one, one, 0 * one, most=9.0)
+    assert found.above.tolist() == [0.0]
+    assert found.below.tolist() == pytest.approx([1.9], abs=1e-15)
+    with pytest.raises(ValueError, match="a weight is at most 9"):
+        dr_outcomes(9.0 * (1 + 1e-6) * one, one, one, one, most=9.0)
+
+
 @pytest.mark.parametrize(("fold", "kind"), [("mixture", Mixture), ("betting", Betting)])
 def test_a_state_is_kept_and_gone_on_from(fold, kind) -> None:
     """Written as JSON each day and read again, the bounds are those of one pass to the bit."""

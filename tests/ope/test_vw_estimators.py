@@ -9,7 +9,7 @@ from estimators.bandits import cressieread, cs, gaussian
 
 from ope.evaluate import evaluate_frame
 from ope.intervals.confidence import Confidence
-from ope.intervals.cressie_read import WeightSums, lower
+from ope.intervals.cressie_read import WeightSums, of_the_paper
 from ope.intervals.mixture import Mixture
 from ope.intervals.outcomes import Claim, ips_outcomes
 from ope.intervals.two_sided import TwoSided
@@ -40,7 +40,7 @@ def test_cressie_read_agrees(seed, n, rate, most) -> None:
     p_log, p_target, reward = rows
     sums = WeightSums.of(p_target / p_log, reward)
     expected = theirs(cressieread.Interval(wmin=0, wmax=most), rows, 0.1)
-    ours = lower(sums, 0.05, most=most), 1 - lower(sums.turned(), 0.05, most=most)
+    ours = of_the_paper(sums, 0.05, most=most), 1 - of_the_paper(sums.turned(), 0.05, most=most)
     assert ours == pytest.approx(expected, abs=1e-9)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from ope.diagnostics.checks.base import Check, count, first_rows, rows_of, share
+from ope.diagnostics.checks.row_weights import SUBSAMPLED
 from ope.diagnostics.evidence import STAKES, reach, tail, too_often, too_seldom
 from ope.diagnostics.facts import Facts, Named
 from ope.diagnostics.findings import Answer, Finding, Unknown, Where, grade
@@ -41,6 +42,10 @@ def _judge(facts: Facts) -> Iterator[Answer]:
     q = facts.question
     if not q.has("propensity"):
         yield from (Unknown(code, "there is no propensity column.") for code in CODES)
+        return
+    if facts.unequal:
+        yield from (Unknown(code, SUBSAMPLED) for code in CODES if code != "no_exploration")
+        yield from _exploration(facts)
         return
     yield from _greedy(facts)
     calibration = _calibration(facts)

@@ -10,6 +10,7 @@ import polars as pl
 from scipy.stats import binom
 
 from ope.diagnostics.checks.base import Check, rows_of, share
+from ope.diagnostics.checks.row_weights import SUBSAMPLED
 from ope.diagnostics.facts import Facts
 from ope.diagnostics.findings import Answer, Finding, Unknown, Where, grade
 
@@ -120,6 +121,8 @@ def _first_open(facts: Facts, mask: pl.Expr) -> Where:
 
 def _gap(facts: Facts) -> Answer:
     """A period with too few telling rewards to have even `gap_share` of the usual share (an exact binomial test)."""
+    if facts.unequal:
+        return Unknown("reward_gap", SUBSAMPLED)
     periods = _dated(facts).filter(pl.col("settled") > 0)
     total, telling = int(periods["settled"].sum()), int(periods["telling"].sum())
     if not total or not telling:

@@ -40,7 +40,7 @@ def _judge(facts: Facts) -> Iterator[Answer]:
     usual = facts.usual_reward
     other = rewards - facts.at_usual
     severity, threshold = grade(other, warn=facts.limit("rewards_few_warn"), low=True)
-    says = f"{other:,} rewards differ from the usual {usual:g}."
+    says = f"{other:,} {'reward differs' if other == 1 else 'rewards differ'} from the usual {usual:g}."
     if severity == "ok":
         yield Finding("rewards_few", "ok", float(other), threshold, says)
         return

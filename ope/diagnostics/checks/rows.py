@@ -11,6 +11,7 @@ from ope.diagnostics.checks.base import Check, count, first_rows, rows_of
 from ope.diagnostics.facts import Facts, Named
 from ope.diagnostics.findings import Answer, Finding
 from ope.diagnostics.question import Question
+from ope.formats.columns import ROW_WEIGHT
 from ope.rules import ROUNDING
 
 _DRAWN = "Log the probability that the action was drawn with, at that moment; it cannot be filled in afterwards."
@@ -136,6 +137,13 @@ RULES: tuple[RowRule, ...] = (
         "the row has no decision_id, so that neither a copy nor a late reward can be told",
         "Make the id when deciding, and log it with the decision and with each reward.",
         "warn",
+    ),
+    RowRule(
+        "row_weight_invalid",
+        (ROW_WEIGHT,),
+        lambda _: pl.col("h").is_null(),
+        "the row stands for no positive number of decisions",
+        "Log 1 / (1 - p) where the row was left out with probability p, and 1 where all rows are kept.",
     ),
     RowRule(
         "q_logged_invalid",

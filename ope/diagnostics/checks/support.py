@@ -8,6 +8,7 @@ from ope.diagnostics.checks.base import Check, first_rows, share
 from ope.diagnostics.facts import Facts, Named
 from ope.diagnostics.findings import Answer, Finding, Unknown, Where, grade
 from ope.diagnostics.question import Question
+from ope.formats.columns import ROW_WEIGHT
 
 _WAY_OUT = (
     "No estimator can know what those choices earn. Give every eligible action a floor under its probability, or judge "
@@ -16,7 +17,13 @@ _WAY_OUT = (
 
 
 def _ask(q: Question) -> Named:
-    return {one.off_support: pl.col(one.off_support).mean() for one in q.targets if one.off_support}
+    return {one.off_support: _mean(q, pl.col(one.off_support)) for one in q.targets if one.off_support}
+
+
+def _mean(q: Question, part: pl.Expr) -> pl.Expr:
+    if not q.has(ROW_WEIGHT):
+        return part.mean()
+    return (part * pl.col("h")).sum() / pl.col("h").filter(part.is_not_null()).sum()
 
 
 def _judge(facts: Facts) -> Iterator[Answer]:

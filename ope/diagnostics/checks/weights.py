@@ -17,6 +17,12 @@ _CLOSER = (
     "a target that is closer to the logger."
 )
 
+_MORE = "Gather more rows: hardly one weighs more than another, there are too few of them."
+_ALIKE = 0.8
+"""From this share of the rows on, ESS is short of rows, not of weight."""
+_HEAVY = 3
+"""A row that weighs no more than this many others is not what decides, however few rows there are."""
+
 
 def _ask(q: Question) -> Named:
     named: Named = {}
@@ -51,6 +57,11 @@ def _of_target(facts: Facts, target: Target) -> Iterator[Answer]:
     yield _mean(facts, target, sums, _why_not_normal(facts, ess, tail))
 
 
+def _decisions(facts: Facts) -> float:
+    """Return how many decisions a row stands for on average; weights are multiplied by each row's own number."""
+    return float(facts.total.get("h mean") or 1.0)
+
+
 def effective(total: float, squares: float) -> float:
     """Return (sum w)^2 / sum w^2 (Kish 1965), 0 where every weight is 0."""
     return total * total / squares if squares else 0.0
@@ -61,7 +72,7 @@ def _ess(facts: Facts, target: Target, ess: float, n: int) -> Finding:
     says = f"the {n:,} rows are worth {ess:,.0f} of the target's own."
     if not ess:
         says = f"in none of the {n:,} rows would the target have played what was logged: the log says nothing of it."
-    way_out = _CLOSER if severity != "ok" else ""
+    way_out = "" if severity == "ok" else _MORE if ess > _ALIKE * n else _CLOSER
     return Finding("ess", severity, ess, threshold, says, way_out, Where(policy=target.name))
 
 
@@ -103,10 +114,15 @@ def _heaviest(facts: Facts, target: Target, sums: dict[str, float]) -> Iterator[
         part, warn=facts.limit("largest_share_warn"), refuse=facts.limit("largest_share_refuse")
     )
     says, way_out, where = f"the heaviest row has {share(part)} of the weight.", "", Where(policy=target.name)
+    if severity != "ok" and part * sums["n"] <= _HEAVY:
+        severity = "ok"
+        says = f"the heaviest row has {share(part)} of the weight, since there are {sums['n']:,} rows: see ess."
     if severity != "ok":
         at, _ = first_rows(facts, pl.col(target.weight) == sums["max"])
         where = Where(policy=target.name, file=at.file, rows=at.rows)
-        says = f"one row has {share(part)} of all the weight (w = {sums['max']:,.4g}): its reward decides as much."
+        one = "one row has" if len(at.rows) == 1 else "each of these rows has"
+        w = sums["max"] / _decisions(facts)
+        says = f"{one} {share(part)} of all the weight (w = {w:,.4g}): its reward decides as much."
         way_out = f"Look at that row: a propensity that small is often a bug. If it is true: {_CLOSER}"
     yield Finding("largest_weight", severity, part, threshold, says, way_out, where)
     count = -(-int(sums["n"]) // 100)
@@ -141,8 +157,9 @@ def _why_not_normal(facts: Facts, ess: float, tail: Answer) -> str | None:
 def _mean(facts: Facts, target: Target, sums: dict[str, float], why_not: str | None) -> Answer:
     if why_not:
         return Unknown("mean_weight", why_not, target.name)
-    n, mean = sums["n"], sums["sum"] / sums["n"]
-    spread = math.sqrt((sums["var"] or 0.0) / n)
+    n, per_row = sums["n"], _decisions(facts)
+    mean = sums["sum"] / n / per_row
+    spread = math.sqrt((sums["var"] or 0.0) / n) / per_row
     off = 0.0 if abs(mean - 1) < 1e-9 else mean - 1
     z = off / spread if spread else math.copysign(math.inf, off) if off else 0.0
     far = f"the mean weight is {mean:.4g}, {abs(z):.1f} standard errors from 1"
@@ -150,7 +167,7 @@ def _mean(facts: Facts, target: Target, sums: dict[str, float], why_not: str | N
     where = Where(policy=target.name)
     if severity == "ok":
         return Finding("mean_weight", severity, z, threshold, f"{far}.", where=where)
-    if spread and off < 0 and _may_be_chance(facts, n, off, sums["squares"] / sums["sum"]):
+    if spread and off < 0 and _may_be_chance(facts, n, off, sums["squares"] / sums["sum"] / per_row):
         return Unknown("mean_weight", f"{far}: rare rows of large weight may be what is missing.", target.name)
     says = f"{far}, which it must be where propensities are true and support is full."
     way_out = (

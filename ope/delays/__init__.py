@@ -1,0 +1,1 @@
+"""Delayed rewards: what a decision counts as whose reward has not come yet; a step from sources to sources."""
