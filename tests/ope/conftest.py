@@ -49,7 +49,7 @@ def agree():
 
     def check(path, engine, *, estimators=("all",), **asked):
         found, expected = (
-            evaluate_files([path], Question(estimators=estimators, engine=one, **asked))["columns"]
+            evaluate_files([path], Question(estimators=estimators, engine=one, weights=True, **asked))["columns"]
             for one in (engine, "polars")
         )
         theirs = {one.estimator: one for one in found.estimates}
@@ -58,6 +58,9 @@ def agree():
             if one.estimator in theirs:
                 numbers = (theirs[one.estimator].value, theirs[one.estimator].stderr)
                 assert numbers == pytest.approx((one.value, one.stderr), rel=1e-10), one.estimator
+        assert [(one.low, one.rows) for one in found.weights.bins] == [
+            (one.low, one.rows) for one in expected.weights.bins
+        ]
         of_sums = found.diagnostics.ess, found.diagnostics.mean_weight, found.diagnostics.max_weight
         assert of_sums == pytest.approx(
             (expected.diagnostics.ess, expected.diagnostics.mean_weight, expected.diagnostics.max_weight), rel=1e-10

@@ -21,6 +21,9 @@ from ope.question import Question
 HERE = [name for name in ENGINES if name != "pyspark"]
 """Spark has a suite of its own, since it needs Java: test_spark.py."""
 
+OTHERS = [name for name in HERE if name != "polars"]
+"""What is compared with polars, which test_references.py compares with numpy."""
+
 
 @pytest.fixture
 def path(tmp_path, mixed_log):
@@ -32,21 +35,41 @@ def path(tmp_path, mixed_log):
     return folder / "log[1].parquet"
 
 
-@pytest.mark.parametrize("engine", HERE)
+@pytest.mark.parametrize("engine", OTHERS)
 @pytest.mark.parametrize("named", [{}, {"logger": "logger"}], ids=["one logger", "several loggers"])
 def test_engines_agree_on_files(path, agree, engine, named):
     """Every estimator, error and diagnostic that an engine gives is that of polars to 1e-10."""
     agree(path, engine, columns=Columns(**named))
 
 
-@pytest.mark.parametrize("engine", HERE)
+@pytest.mark.parametrize("engine", OTHERS)
+@pytest.mark.parametrize("interval", ["normal", "cressie_read"])
+def test_parts_differences_and_their_intervals_agree(path, engine, interval):
+    """What sums can tell, any engine tells: of segments, of a difference, and of intervals that are made of sums."""
+    asked = {"segments": ["logger"], "against": "logged", "estimators": ["ips", "sndr"], "reward_range": (-99, 99)}
+    found, expected = (
+        evaluate_files([path], Question(engine=one, interval=interval, largest_weight=400.0, **asked))["columns"]
+        for one in (engine, "polars")
+    )
+
+    def told(one):
+        return [number for x in (*one.estimates, *one.against.estimates) for number in (x.value, *x.interval)]
+
+    assert [told(part.evaluation) for part in found.parts] == [
+        pytest.approx(told(part.evaluation), rel=1e-10, nan_ok=True) for part in expected.parts
+    ]
+    assert told(found) == pytest.approx(told(expected), rel=1e-10, nan_ok=True)
+    assert [part.value for part in found.parts] == ["old", "v1.2"]
+
+
+@pytest.mark.parametrize("engine", OTHERS)
 def test_row_weights_on_every_engine(path, agree, engine, mixed_log):
     """Rows that stand for several decisions do so on every engine."""
     mixed_log.with_columns(row_weight=pl.Series(np.tile([1.0, 3.0], mixed_log.height // 2))).write_parquet(path)
     agree(path, engine)
 
 
-@pytest.mark.parametrize("engine", HERE)
+@pytest.mark.parametrize("engine", OTHERS)
 def test_actions_that_are_numbers_on_every_engine(path, agree, engine, mixed_log):
     """Kernel weights are expressions like any other."""
     columns = Columns(target_action="target")
