@@ -12,6 +12,7 @@ from rich.console import Console
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
+from bandit.cli.ope_gate import gate
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
 from ope.errors import InvalidRequest
@@ -25,6 +26,7 @@ from ope.report.table import print_report
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
 app.command("diagnose")(diagnose)
+app.command("gate")(gate)
 
 
 @app.callback()

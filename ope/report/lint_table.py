@@ -31,13 +31,14 @@ def lint_as_text(lint: Lint) -> Group:
         Text(_VERDICTS[lint.verdict], style=_STYLES[lint.verdict]),
     ]
     for one in faults:
-        parts += [Text(""), *_fault(one)]
+        parts += [Text(""), *fault(one)]
     parts += [Text(""), *_listed("Passed", _together(passed))]
     unknown = [(f"{one.code}{_of(one.policy)}", one.why) for one in lint.unknown]
     return Group(*parts, *_listed("Not known from this log", unknown))
 
 
-def _fault(one: Finding) -> Iterator[RenderableType]:
+def fault(one: Finding) -> Iterator[RenderableType]:
+    """Yield the lines of one fault: what and where, what it means, and the way out."""
     head = Text(f"{one.severity}  ", style=_STYLES[one.severity])
     head.append(_name(one), style="bold")
     head.append("".join(f"  {words}" for words in (_compared(one), _place(one.where), _because(one)) if words))
