@@ -49,12 +49,13 @@ def gate_frame(
     progress: Progress = lambda _: None,
 ) -> Look:
     """Return the verdict on a frame; see gate_files. One that is not polars is loaded."""
-    native = _in_polars(nw.from_native(frame))
+    native = in_polars(nw.from_native(frame))
     lint = _lint(lambda asked: lint_frame(native, roles=gate.roles, asked=asked), gate)
     return _look(lint, lambda: [Opened("frame", native)], gate, before, progress)
 
 
-def _in_polars(log: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> pl.LazyFrame:
+def in_polars(log: nw.DataFrame[Any] | nw.LazyFrame[Any]) -> pl.LazyFrame:
+    """Return any frame as a polars lazy one; one that is not polars is loaded."""
     native = log.to_native()
     if isinstance(native, pl.LazyFrame):
         return native
