@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from ope.gate.config import Gate
-from ope.gate.gains import bets_before, gains, moments
+from ope.gate.gains import Outcomes, bets_before, gains, moments
 from ope.gate.methods import needed
 from ope.gate.pilot import Shifted
 from ope.gate.tally import Floats
@@ -132,11 +132,20 @@ def _far(shifted: Shifted, gate: Gate, ends: Ends) -> tuple[Floats, Floats]:
     if gate.method != "betting":
         scatter = ends.scatter[:, None] + variance * ahead
         surplus = ends.total[:, None] - ends.n * tested + ahead * (mean - tested)
-        least = _least_surplus(gate)(scatter)
-        return at, ndtr((surplus - least) / np.sqrt(ahead * variance)).mean(axis=0)
+        least = _least_surplus(gate)
+        # A row that raises the sum raises the scatter as well, and with it what is needed.
+        steep = (least(scatter * 1.01) - least(scatter * 0.99)) / (0.02 * scatter)
+        spread = _spread_beside(values, mean, variance, steep)
+        return at, ndtr((surplus - least(scatter)) / np.sqrt(ahead * spread)).mean(axis=0)
     rows = np.diff(np.concatenate(([ends.n], at)))
     middle = at - (rows - 1) / 2
     bets = np.minimum(bets_before(ends.scatter[:, None] + variance * (middle - ends.n), middle), HALF / tested)
     gain, spread = gains(values, tested)(bets)
     wealth = ends.wealth[:, None] + (rows * gain).cumsum(axis=1)
     return at, ndtr((wealth - needed(gate.alpha)) / np.sqrt((rows * spread).cumsum(axis=1))).mean(axis=0)
+
+
+def _spread_beside(outcomes: Outcomes, mean: float, variance: float, steep: Floats) -> Floats:
+    """Return the variance of x - c (x - mean)² for each c of `steep`."""
+    third, fourth = (sum(float(np.mean(p * (x - mean) ** k)) for x, p in outcomes) for k in (3, 4))
+    return variance - 2 * steep * third + steep**2 * (fourth - variance**2)

@@ -8,7 +8,7 @@ import numpy as np
 from ope.errors import InvalidLog, InvalidRequest
 from ope.gate.config import Gate
 from ope.gate.rows import Part
-from ope.gate.tally import Floats
+from ope.gate.tally import Floats, effective
 
 MOST = 200_000
 """Rows that a plan is made from: of a longer log, evenly spaced ones."""
@@ -58,9 +58,7 @@ class Pilot:
     @property
     def worth(self) -> float:
         """What a row is worth of a decision of the policy of which it is worth less (Kish 1965)."""
-        return min(
-            float(one.sum()) ** 2 / float(one @ one) / len(one) if one.any() else 0.0 for one in (self.w, self.v)
-        )
+        return min(effective(float(one.sum()), float(one @ one)) for one in (self.w, self.v)) / len(self.s)
 
     def lifts(self) -> tuple[float, float]:
         """Return the smallest and the largest lift that the log's rewards can be changed to."""

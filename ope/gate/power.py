@@ -19,7 +19,7 @@ from ope.gate.paths import decisions_for
 from ope.gate.pilot import Pilot
 from ope.gate.rows import Decisions, decisions
 
-STEPS, CLOSE = 8, 0.01
+STEPS, CLOSE = 12, 0.02
 """How often the detectable lift is guessed anew, and how near its number of decisions is to be, relatively."""
 DAY = 86_400e6
 Progress: TypeAlias = Callable[[int], None]
@@ -139,20 +139,23 @@ def _detectable(pilot: Pilot, gate: Gate, power: float) -> float | None:
     What a lift needs falls a little faster than its square, so that a guess is made good by the root of what it is off.
     """
     base, most = gate.margin / gate.width, pilot.lifts()[1]
-    room = (most - base) * 0.999
-    above, needs = room, _decisions(pilot, gate, base + room, power) if room > 0 else None
-    if needs is None or needs > pilot.n:
+    low, high = 0.0, (most - base) * 0.999
+    if not high > 0 or not _shows(pilot, gate, base + high, power):
         return None
-    guess = min(room, pilot.deviation * 5 / math.sqrt(pilot.n))
+    guess = pilot.deviation * 5 / math.sqrt(pilot.n)
     for _ in range(STEPS):
-        needs = _decisions(pilot, gate, base + guess, power)
-        if needs is None:
-            return base + above
-        above = min(above, guess) if needs <= pilot.n else above
+        guess = guess if low < guess < high else math.sqrt(max(low, high / 100) * high)
+        needs = _decisions(pilot, gate, base + guess, power) or math.inf
+        low, high = (low, guess) if needs <= pilot.n else (guess, high)
         if abs(needs / pilot.n - 1) < CLOSE:
             return base + guess
-        guess = min(room, guess * math.sqrt(needs / pilot.n))
-    return base + above
+        guess *= math.sqrt(needs / pilot.n)
+    return base + high
+
+
+def _shows(pilot: Pilot, gate: Gate, share: float, power: float) -> bool:
+    found = _decisions(pilot, gate, share, power)
+    return found is not None and found <= pilot.n
 
 
 def _check_rows(lint: Lint) -> None:

@@ -58,14 +58,14 @@ class Tally:
     @property
     def ess(self) -> float:
         """What the rows are worth of the one of the two policies of which they are worth less (Kish 1965)."""
-        return min(_effective(self.sums[0], self.sums[1]), _effective(self.sums[2], self.sums[3]))
+        return min(effective(self.sums[0], self.sums[1]), effective(self.sums[2], self.sums[3]))
 
     def diagnostics(self, support_deficit: float | None) -> Diagnostics:
         """Return how far the candidate's weights can be trusted."""
         off = self._mean(0) - 1
         spread = math.sqrt(max(self.sums[9] / self.n - off * off, 0.0) / self.n) if self.n else math.nan
         z = 0.0 if off == 0 else ratio(off, spread)
-        ess = _effective(self.sums[0], self.sums[1])
+        ess = effective(self.sums[0], self.sums[1])
         return Diagnostics(ess, self.max_weight, self._mean(0), z, support_deficit)
 
     def _mean(self, place: int) -> float:
@@ -75,5 +75,6 @@ class Tally:
         return max(self.sums[second] - self.sums[first] ** 2 / self.n, 0.0) / (self.n - 1)
 
 
-def _effective(total: float, squares: float) -> float:
+def effective(total: float, squares: float) -> float:
+    """Return (Σw)²/Σw² (Kish 1965, section 8.2), 0 where every weight is 0."""
     return total * total / squares if squares else 0.0
