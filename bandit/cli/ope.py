@@ -13,6 +13,7 @@ from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.ope_gate import gate
+from bandit.cli.ope_power import power
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
 from ope.errors import InvalidRequest
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another o
 app.command()(convert)
 app.command("diagnose")(diagnose)
 app.command("gate")(gate)
+app.command("power")(power)
 
 
 @app.callback()

@@ -29,6 +29,8 @@ Rewards = Annotated[str, typer.Option("--reward-range", help="The rewards that t
 Margin = Annotated[float, typer.Option(help="The lift must be above this, in reward units.")]
 Alpha = Annotated[float, typer.Option(help="Probability of ever promoting what is not above the margin.")]
 MethodOption = Annotated[str, typer.Option(help=f"The bound on the lift: {' or '.join(METHODS)}.")]
+MinEss = Annotated[float, typer.Option(help="Effective rows that there must be.")]
+MinOutcomes = Annotated[int, typer.Option(help="Decisions with an outcome that there must be.")]
 RewardColumn = Annotated[str, typer.Option(help="Column of the reward.")]
 PropensityColumn = Annotated[str, typer.Option(help="Column of the logged action's propensity.")]
 TargetColumn = Annotated[str, typer.Option(help="Column of its propensity under the candidate.")]
@@ -47,8 +49,8 @@ def gate(  # noqa: PLR0913 - a command's options are its arguments
     margin: Margin = 0.0,
     alpha: Alpha = 0.05,
     method: MethodOption = "betting",
-    min_ess: Annotated[float, typer.Option(help="Effective rows that there must be.")] = 100,
-    min_outcomes: Annotated[int, typer.Option(help="Decisions with an outcome that there must be.")] = 1000,
+    min_ess: MinEss = 100,
+    min_outcomes: MinOutcomes = 1000,
     reward: RewardColumn = "reward",
     propensity: PropensityColumn = "propensity",
     target_propensity: TargetColumn = "target_propensity",
@@ -73,7 +75,7 @@ def gate(  # noqa: PLR0913 - a command's options are its arguments
     """Say whether the evidence is enough to promote a policy: promote, hold or refuse, with reasons."""
     with exit_codes():
         asked = Gate(
-            reward_range=_range(rewards_in),
+            reward_range=declared(rewards_in),
             policy=policy,
             against=against,
             margin=margin,
@@ -99,7 +101,8 @@ def gate(  # noqa: PLR0913 - a command's options are its arguments
     raise typer.Exit(0 if look.verdict.decision == "promote" else 1)
 
 
-def _range(said: str) -> tuple[float, float]:
+def declared(said: str) -> tuple[float, float]:
+    """Return the reward range that an option says."""
     found = reward_range(said)
     assert found is not None  # noqa: S101 - of a text there is one
     return found

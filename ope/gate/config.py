@@ -80,7 +80,7 @@ class Gate:
 
     def digest(self) -> str:
         """Return what names this config: two that differ in anything have different ones."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_floats(asdict(self)), sort_keys=True).encode()).hexdigest()
 
     def _check_numbers(self) -> None:
         if not abs(self.margin) < self.width:
@@ -93,3 +93,12 @@ class Gate:
         for name, value in (("min-ess", self.min_ess), ("min-outcomes", self.min_outcomes)):
             if not 0 <= value < math.inf:
                 raise InvalidRequest(f"--{name} is {value:g}; it is a number of rows, from 0 on.")
+
+
+def _floats(value: object) -> object:
+    """Return the value with every number as a float: 1 and 1.0 say the same."""
+    if isinstance(value, dict):
+        return {name: _floats(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_floats(one) for one in value]
+    return float(value) if isinstance(value, int) else value

@@ -171,8 +171,8 @@ def _check(gate: Gate, lifts: Sequence[float], power: float) -> None:
     if not 0 < power < 1:
         raise InvalidRequest(f"--power is {power:g}; it is between 0 and 1, both excluded. Try 0.8.")
     for lift in lifts:
-        if not gate.margin < lift < gate.width:
+        if not gate.margin < lift < math.inf:
             raise InvalidRequest(
-                f"--lift is {lift:g}; it is above the margin of {gate.margin:g} and below the width of the reward "
-                f"range, {gate.width:g}. Give the lift that you would not like to miss."
+                f"--lift is {lift:g}; it is a number above the margin of {gate.margin:g}. Give the smallest lift that "
+                "you would not like to miss."
             )
