@@ -69,7 +69,7 @@ class Row(msgspec.Struct, frozen=True):
     normal: int
 
 
-def main(
+def main(  # noqa: PLR0913 - a command's options are its arguments
     runs: Annotated[int, typer.Option(min=BATCH, help="Simulated logs of each world.")] = 1000,
     days: Annotated[int, typer.Option(min=1, help="Days, each with a look at its end.")] = 20,
     per_day: Annotated[int, typer.Option(min=1, help="Decisions of a day.")] = 500,
@@ -149,8 +149,8 @@ def allowed(runs: int, alpha: float) -> int:
 def _table(rows: Sequence[Row], plan: Plan) -> Table:
     runs = max(row.runs for row in rows)
     caption = (
-        f"Runs promoted by the end of a day, {plan.days} daily looks, α = {plan.alpha:g}, {plan.method}; in brackets: by a "
-        f"normal interval. At most {plan.alpha * runs:g} of {runs:,} may be where the lift is 0; a gate that errs with "
+        f"Runs promoted by the end of a day, {plan.days} daily looks, α = {plan.alpha:g}, {plan.method}; in brackets: by "
+        f"a normal interval. At most {plan.alpha * runs:g} of {runs:,} may be where the lift is 0; a gate that errs with "
         f"exactly α has more than {allowed(runs, plan.alpha)} with a probability of {SURE:g}."
     )
     shown = sorted({round(plan.days * share) for share in (0.05, 0.1, 0.25, 0.5, 1)} - {0})

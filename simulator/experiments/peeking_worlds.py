@@ -56,7 +56,7 @@ def _heavy(rng: np.random.Generator, logs: int, rows: int) -> tuple[Floats, Floa
 
 
 def lifted(lift: float) -> World:
-    """Return the world of fixed odds with a lift, up to 0.2: better where the target would rather go, worse elsewhere."""
+    """Return the world of fixed odds with a lift of up to 0.2: better where the target would rather go."""
     apart = TARGET - LOGGING
     return World("fixed", lift, partial(_fixed, means=LEVEL + lift * apart / (apart @ apart)))
 
