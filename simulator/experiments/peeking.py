@@ -149,9 +149,9 @@ def allowed(runs: int, alpha: float) -> int:
 def _table(rows: Sequence[Row], plan: Plan) -> Table:
     runs = max(row.runs for row in rows)
     caption = (
-        f"Runs promoted by the end of a day, {plan.days} daily looks, α = {plan.alpha:g}, {plan.method}; in brackets: by "
-        f"a normal interval. At most {plan.alpha * runs:g} of {runs:,} may be where the lift is 0; a gate that errs with "
-        f"exactly α has more than {allowed(runs, plan.alpha)} with a probability of {SURE:g}."
+        f"Runs promoted by the end of a day, {plan.days} daily looks, α = {plan.alpha:g}, {plan.method}; in brackets: "
+        f"by a normal interval. At most {plan.alpha * runs:g} of {runs:,} may be where the lift is 0; a gate that errs "
+        f"with exactly α has more than {allowed(runs, plan.alpha)} with a probability of {SURE:g}."
     )
     shown = sorted({round(plan.days * share) for share in (0.05, 0.1, 0.25, 0.5, 1)} - {0})
     table = Table("world", "lift", *(f"{day * plan.per_day:,}" for day in shown), box=box.SIMPLE, caption=caption)
