@@ -52,17 +52,20 @@ def test_a_better_candidate_is_promoted_and_a_normal_interval_peeks():
 def test_false_promotions_over_a_thousand_runs(name):
     """1,000 runs of 5,000 decisions with 20 daily looks, seed 23: at most α of them, 50, are ever promoted.
 
-    A gate that errs in exactly α would fail this half of the time, and one that errs in 2%, more than any of ours, with
-    a probability of 1e-9.
+    A gate that errs in exactly α would fail this half of the time, and one that errs in 2.5%, which is more than ours
+    did in any world, with a probability below 1e-5.
     """
-    assert binom.sf(50, 1000, 0.02) < 1e-9
+    assert binom.sf(50, 1000, 0.025) < 1e-5
     assert last(name, 0.0, runs=1000, days=20, per_day=250).gate <= ALPHA * 1000
 
 
 @pytest.mark.deep
 def test_a_normal_interval_promotes_many_over_a_thousand_runs():
-    """The contrast: the same looks at a normal bound promote more than 71 of 1,000, of which chance makes 1e-3."""
-    assert allowed(1000, ALPHA) == 71
+    """The contrast: the same looks at a normal bound promote more than 73 of 1,000.
+
+    At 5% that has a probability below 1e-3.
+    """
+    assert allowed(1000, ALPHA) == 73
     assert last("fixed", 0.0, runs=1000, days=20, per_day=250).normal > allowed(1000, ALPHA)
 
 
@@ -88,6 +91,8 @@ def test_the_experiment_prints(monkeypatch):
     app.command()(peeking.main)
     options = ["--runs", "25", "--days", "2", "--per-day", "50", "--no-lifts"]
     monkeypatch.setattr(peeking, "NULLS", NULLS[:1])
+    found = list(peeking.measured(NULLS[0], Plan(2, 50, ALPHA, "betting"), runs=25, seed=0))
+    monkeypatch.setattr(peeking, "measured", lambda *_, **__: found)
     told = [CliRunner().invoke(app, [*options, "--format", kind]) for kind in ("json", "csv", "table")]
     assert [one.exit_code for one in told] == [0, 0, 0]
     rows = json.loads(told[0].stdout)

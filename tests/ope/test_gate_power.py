@@ -16,18 +16,24 @@ from ope.gate import paths
 from ope.gate import pilot as pilots
 from ope.gate.config import Gate
 from ope.gate.fold import start
+from ope.gate.methods import evidence, needed
 from ope.gate.paths import Ends, decisions_for, followed
 from ope.gate.pilot import Pilot
 from ope.gate.power import plan_frame
 from ope.gate.rows import Part
 from ope.intervals.betting import Betting
+from ope.intervals.outcomes import difference_outcomes
 from simulator.experiments.coverage_worlds import WORLDS
 from simulator.experiments.peeking_worlds import lifted
 
 GATE = Gate(reward_range=(0, 1))
 RIGHT = 0.15
-"""How far a plan may be off, relatively. A simulation of 600 runs has an error of 0.016 in a chance of 0.8, and the
-plan one of 0.01, which together are 6% of the decisions at most: 15% are more than 2.5 standard errors, and seeded."""
+"""How far a plan may be off, relatively.
+
+Of a chance of 0.8, 1,600 simulated runs leave an error of 0.01 and the plan's own paths one of 0.009. Where the chance
+grows slowest, with the log of the decisions by 0.2, that is 7% of the decisions, and 15% are two standard errors of
+this test; elsewhere it is 3%. All is seeded.
+"""
 
 few_paths = pytest.mark.usefixtures("quick")
 
@@ -54,20 +60,21 @@ def world_pilot(name):
 
 
 def simulated(pilot, gate, lift, power, *, around, runs):
-    """Return after how many decisions the gate is open with that chance, by its own fold over rows of the log."""
-    looks = np.unique((around * np.array([0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5])).astype(int))
+    """Return after how many decisions the gate is open with that chance, by its own bound over rows of the log."""
+    looks = np.unique((around * np.array([0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3])).astype(int))
     shifted, rng = pilot.with_lift(lift), np.random.default_rng(11)
     opened = np.zeros(len(looks))
     for _ in range(runs):
         w, v, r = shifted.sampled(looks[-1], rng)
-        state = start(gate, only_margin=True)
+        state = start(gate, only_margin=True).above
+        values = difference_outcomes(w, v, r).above
         for i, (begin, end) in enumerate(zip([0, *looks], looks, strict=False)):
-            state = state.fold(gate, w[begin:end], v[begin:end], r[begin:end])
-            opened[i] += state.above_margin(gate)
+            state = state.fold(values[begin:end])
+            opened[i] += evidence(state, gate.mean_at(gate.margin)) >= needed(gate.alpha)
     return float(np.interp(power, np.maximum.accumulate(opened / runs), looks))
 
 
-def check(name, lift, *, power=0.8, runs=600, **options):
+def check(name, lift, *, power=0.8, runs=1600, **options):
     """Compare the plan with the simulation."""
     gate, pilot = replace(GATE, **options), world_pilot(name)
     planned = decisions_for(pilot.with_lift(lift), gate, power)
@@ -78,7 +85,7 @@ def check(name, lift, *, power=0.8, runs=600, **options):
 @pytest.mark.parametrize("method", ["betting", "eb_mixture"])
 @pytest.mark.parametrize(("name", "lift"), [("iid", 0.15), ("rare", 0.03)])
 def test_a_plan_is_right(name, lift, method):
-    """The number of decisions is within 15% of that of 600 simulated experiments, plain and with rare rewards."""
+    """The number of decisions is within 15% of that of 1,600 simulated experiments, plain and with rare rewards."""
     check(name, lift, method=method)
 
 
@@ -98,7 +105,7 @@ def test_a_plan_is_right(name, lift, method):
 )
 def test_plans_are_right_in_every_world(name, lift, alpha, power, margin, method):
     """As above: small lifts, another α and power, a margin, a logger that learned, heavy weights, any rewards."""
-    check(name, lift, alpha=alpha, power=power, margin=margin, method=method, runs=400)
+    check(name, lift, alpha=alpha, power=power, margin=margin, method=method)
 
 
 @pytest.mark.deep
