@@ -42,7 +42,7 @@ def test_exact_json(log):
     assert list(told) == keys
     assert told["verdict"] == "promote"
     for one in told["rules"]:
-        assert list(one) == ["name", "says", "holds", "otherwise", "value", "threshold", "way_out", "because"]
+        assert list(one) == ["name", "holds", "otherwise", "value", "threshold", "says", "way_out", "because"]
     assert list(told["lift"]) == [field.name for field in fields(Lift)]
     assert list(told["evidence"]) == [field.name for field in fields(Evidence)]
     assert told["evidence"]["last_at"] == "1970-01-03T18:39:00+00:00"
