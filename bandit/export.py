@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from bandit.ranking.marginals import MOST_STATES
-from bandit.ranking.replay import slot_marginals
+from bandit.ranking.replay import slot_marginals, uniform_pi
 from bandit.settings import LoopConfig, read_config
 from store.errors import InvalidInput
 from store.ledger.worth import rewards_by_slot
@@ -24,6 +24,7 @@ _EVER = 2**62
 _PAIR = pl.Struct({"action": pl.String, "propensity": pl.Float64})
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
@@ -35,6 +36,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "pscore_cascade": pl.List(pl.Float64),
     "pscore_item_position": pl.List(pl.Float64),
     "pscore_item_position_reason": pl.String,
+    "pi_weight_uniform": pl.Float64,
     "action": pl.String,
     "propensity": pl.Float64,
     "explored": pl.Boolean,
@@ -54,7 +56,8 @@ newest outcome, `slot` the position that earned it, or null, and `slot_rewards` 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
 action to stand in its slot, whatever stands above; null where that is not known exactly, which
-`pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`."""
+`pscore_item_position_reason`, null elsewhere, then explains in the words of `bandit.ranking.why_not`.
+`pi_weight_uniform` is the pseudo-inverse's weight of the ranking for a target that ranks uniformly, or null."""
 
 
 class Exported(NamedTuple):
@@ -79,8 +82,8 @@ def export_loop(
 
     Left out are those from the first decision on whose outcome is open: among newer ones, fast rewards would be
     over-represented. With `unsettled` they are written too, with a null reward where there is none. Without `marginals`
-    `pscore_item_position` is null in rankings of several slots, which spares its cost: milliseconds for short rankings
-    of few actions, up to a second where thousands of sets can stand above a slot.
+    `pscore_item_position` and `pi_weight_uniform` are null in rankings of several slots, which spares their cost:
+    milliseconds for short rankings of few actions, up to a second where thousands of sets can stand above a slot.
 
     Raises:
         InvalidInput: when there is no such loop, or `out` cannot be written.
@@ -136,6 +139,7 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
     request = msgspec.json.decode(d.request, type=dict[str, msgspec.Raw])
     told = slot_marginals(d, config.guards, most_states)
     return {
+        "loop": d.loop,
         "decision_id": d.decision_id,
         "at": d.at,
         "context": bytes(request.get("context", b"{}")).decode(),
@@ -149,6 +153,7 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
         "pscore_cascade": list(itertools.accumulate((slot.propensity for slot in d.ranking), operator.mul)),
         "pscore_item_position": told.probabilities,
         "pscore_item_position_reason": told.why_not,
+        "pi_weight_uniform": uniform_pi(d, config.guards, most_states),
         "action": d.ranking[0].action,
         "propensity": d.ranking[0].propensity,
         "explored": d.ranking[0].explored,

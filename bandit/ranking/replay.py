@@ -11,6 +11,7 @@ from bandit.ranking.beliefs import read
 from bandit.ranking.guards import GuardConfig
 from bandit.ranking.logged import exploring_of, fingerprint
 from bandit.ranking.marginals import MOST_STATES, marginals
+from bandit.ranking.pairs import uniform_pi_weight
 from bandit.ranking.plackett_luce import race
 from bandit.ranking.slate import GuardedSlate, Slate
 from bandit.ranking.steps import OpenSlate
@@ -49,6 +50,22 @@ def slot_marginals(decision: Decision, guards: Sequence[GuardConfig], most_state
         return SlotMarginals(_of_served(decision, guards, served, most_states))
     except NotExact as reason:
         return SlotMarginals(None, reason.why)
+
+
+def uniform_pi(decision: Decision, guards: Sequence[GuardConfig], most_states: int = MOST_STATES) -> float | None:
+    """Return the pseudo-inverse's weight of the served ranking for a target that ranks uniformly, None if not known.
+
+    Of one slot that is the plain weight. `guards` and `most_states` are as for `slot_marginals`.
+    """
+    served, count = _served(decision), len(decision.actions)
+    if len(served) == 1:
+        return 1 / (count * decision.propensities[served[0]])
+    try:
+        return (
+            uniform_pi_weight(slate_of(decision, guards), count, np.array(served), most_states) if most_states else None
+        )
+    except NotExact:
+        return None
 
 
 def all_marginals(decision: Decision, guards: Sequence[GuardConfig], most_states: int = MOST_STATES) -> Floats:

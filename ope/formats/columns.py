@@ -13,6 +13,7 @@ ROW_WEIGHT = "row_weight"
 """How many decisions a row stands for, where a log kept only some of them."""
 
 LOG_COLUMNS: dict[str, Any] = {
+    "loop": pl.String,
     "decision_id": pl.String,
     "at": pl.Datetime("us", "UTC"),
     "context": pl.String,
@@ -24,6 +25,7 @@ LOG_COLUMNS: dict[str, Any] = {
     "pscore_cascade": NUMBERS,
     "pscore_item_position": NUMBERS,
     "pscore_item_position_reason": pl.String,
+    "pi_weight_uniform": pl.Float64,
     "slot_rewards": NUMBERS,
     "action": pl.String,
     "propensity": pl.Float64,

@@ -36,5 +36,5 @@ RULES: tuple[ListRule, ...] = (
     ListRule("q_slot_target", _NO_NUMBER, NUMBER),
 )
 LISTS = tuple(rule.column for rule in RULES)
-NUMBERS = ("pscore", "target_pscore", "pi_weight")
+NUMBERS = ("pscore", "target_pscore", "pi_weight", "pi_weight_uniform")
 REASON = "pscore_item_position_reason"

@@ -26,9 +26,11 @@ from bandit.policies.ranked import Ranked, leaders
 from bandit.policies.rules import RULES
 from bandit.policies.situation import Situation
 from bandit.ranking import beliefs
-from bandit.ranking.replay import all_marginals, slot_marginals
+from bandit.ranking.pairs import joint_marginals, uniform_pi_weight
+from bandit.ranking.replay import all_marginals, slate_of, slot_marginals, uniform_pi
 from bandit.ranking.why_not import NotExact, WhyNot
 from bandit.settings import LoopConfig
+from ope.slates.pseudo_inverse import pseudo_inverse_weight
 from store.log import rows
 from store.records import Action, Decision, Law
 
@@ -454,3 +456,64 @@ def test_marginals_that_are_not_exact_are_refused_with_the_reason() -> None:
     d = changed(ask(frame(belief("gaussian", 1))), law=None)
     with pytest.raises(NotExact, match=re.escape(WhyNot.OLD_ROW)):
         all_marginals(d, ())
+
+
+def enumerated_pairs(of: Frame, decision: Decision, top_n: int = 3) -> np.ndarray:
+    """How likely two actions stand in two slots together, summed over every ranking, shape (L, K, L, K)."""
+    count = len(decision.actions)
+    pairs = np.zeros((top_n, count, top_n, count))
+    for other, probability in every_ranking(lambda: ask(of, top_n=top_n)):
+        slate = np.zeros((top_n, count))
+        slate[np.arange(top_n), [decision.actions.index(name) for name in other.served]] = 1
+        pairs += probability * np.multiply.outer(slate, slate)
+    return pairs
+
+
+@each_policy
+@pytest.mark.parametrize("guards", [[], GUARDS[1:2]], ids=["plain", "max_explored"])
+def test_pairs_are_those_of_all_rankings(policy, guards):
+    """The joint marginals, to 1e-9, and from them the weight that Γ† gives for a uniform target."""
+    of = frame(taught(policy), guards)
+    d = ask(of)
+    found = joint_marginals(slate_of(d, of.config.guards), 6, 3, 10_000)
+    expected = enumerated_pairs(of, d)
+    assert found == pytest.approx(expected, abs=1e-9)
+    served = np.array([d.actions.index(name) for name in d.served])
+    weight = pseudo_inverse_weight(expected, np.full((3, 6), 1 / 6), served)
+    assert uniform_pi(d, of.config.guards) == pytest.approx(weight, abs=1e-6)
+
+
+def test_a_uniform_target_is_judged_without_bias():
+    """Where slots earn on their own, the mean of w R over all rankings is what a uniform ranking earns."""
+    of, worth = frame(taught({"kind": "linear_ts"})), np.random.default_rng(9).normal(size=(3, 6))
+    mean = 0.0
+    for other, probability in every_ranking(lambda: ask(of)):
+        earned = sum(worth[slot, other.actions.index(name)] for slot, name in enumerate(other.served))
+        mean += probability * uniform_pi(other, of.config.guards) * earned
+    assert mean == pytest.approx(worth.mean(axis=1).sum(), abs=1e-8)
+
+
+def test_a_slot_alone_has_the_plain_weight():
+    """Of one slot the pseudo-inverse is IPS."""
+    d = ask(frame(taught({"kind": "linear_ts"})), top_n=1)
+    assert uniform_pi(d, []) == pytest.approx(1 / (6 * d.ranking[0].propensity))
+
+
+def test_pairs_that_are_not_known():
+    """Too many states, marginals that were not asked for, and a slot that may stay empty give no weight."""
+    of = frame(taught({"kind": "linear_ts"}))
+    d = ask(of)
+    assert uniform_pi(d, [], most_states=5) is None
+    assert uniform_pi(d, [], most_states=0) is None
+    assert uniform_pi_weight(slate_of(d, []), 60, np.arange(3), 10_000) is None
+    slate = slate_of(d, [])
+
+    class Ending:
+        """A slate that ends where action 0 stands on top."""
+
+        counts_explored = False
+
+        def step(self, placed, explored):
+            return None if list(placed) == [0] else slate.step(placed, explored)
+
+    assert uniform_pi_weight(Ending(), 6, np.array([1, 2]), 10_000) is None
