@@ -11,6 +11,7 @@ from planted import PLANTED, Planted, changed, columns_only, healthy, open_rewar
 from ope.diagnostics.checks.table import CODES
 from ope.diagnostics.thresholds import DEFAULTS
 from ope.errors import InvalidRequest
+from ope.gate import rows
 from ope.gate.config import Gate
 from ope.gate.fold import start
 from ope.gate.groups import FEW_ROWS, NOT_RULES, OF_THE_LOG, ROWS
@@ -169,6 +170,8 @@ def test_another_champion_is_judged_on_the_same_rows():
     assert verdict.lift.champion == pytest.approx((0.25 / p * r).mean())
     expected = (hit / p * r - 1 + 0.25 / p * (1 - r)).mean()
     assert verdict.lift.value == pytest.approx(expected)
+    x = (hit / p * r + 0.25 / p * (1 - r)).to_numpy() / 2
+    assert verdict.lift.evidence == pytest.approx(Betting((0.0, 0.5)).fold(x).log_wealth()[1], rel=1e-12)
     column = log.with_columns(target_propensity=hit.cast(pl.Float64))
     same = judge(column, policy=None, trained_elsewhere=True, against="uniform")
     assert same.lift == verdict.lift
@@ -204,6 +207,14 @@ def test_rows_are_taken_in_the_order_of_their_times():
     without = judge(shuffled.drop("at"))
     assert without.evidence.rows != first.evidence.rows
     assert "as they stand" in rule(without, "order").says
+
+
+def test_disorder_between_parts_is_seen(monkeypatch):
+    """Parts that are in order each and come in the wrong order are sorted too."""
+    monkeypatch.setattr(rows, "AT_ONCE", 50)
+    log = healthy().head(200)
+    swapped = pl.concat([log.tail(100), log.head(100)]).rechunk()
+    assert judge(swapped).evidence.rows == judge(log).evidence.rows
 
 
 def test_decisions_behind_an_open_one_wait():

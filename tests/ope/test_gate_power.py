@@ -74,12 +74,12 @@ def simulated(pilot, gate, lift, power, *, around, runs):
     return float(np.interp(power, np.maximum.accumulate(opened / runs), looks))
 
 
-def check(name, lift, *, power=0.8, runs=1600, **options):
+def check(name, lift, *, power=0.8, runs=1600, right=RIGHT, **options):
     """Compare the plan with the simulation."""
     gate, pilot = replace(GATE, **options), world_pilot(name)
     planned = decisions_for(pilot.with_lift(lift), gate, power)
     found = simulated(pilot, gate, lift, power, around=planned, runs=runs)
-    assert planned == pytest.approx(found, rel=RIGHT)
+    assert planned == pytest.approx(found, rel=right)
 
 
 @pytest.mark.parametrize("method", ["betting", "eb_mixture"])
@@ -106,6 +106,15 @@ def test_a_plan_is_right(name, lift, method):
 def test_plans_are_right_in_every_world(name, lift, alpha, power, margin, method):
     """As above: small lifts, another α and power, a margin, a logger that learned, heavy weights, any rewards."""
     check(name, lift, alpha=alpha, power=power, margin=margin, method=method)
+
+
+@pytest.mark.deep
+def test_rare_rewards_raise_the_sum_and_what_is_asked_of_it() -> None:
+    """The mixture's plan minds that they go together: right to 7%, where it would be off by 11%.
+
+    The chance grows fast here, so that 1,600 runs leave an error of 2% in the number of decisions.
+    """
+    check("rare", 0.003, method="eb_mixture", right=0.07)
 
 
 @pytest.mark.deep
