@@ -13,6 +13,8 @@ from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.html import write_html
 from bandit.cli.ope_diagnose import diagnose
+from bandit.cli.ope_gate import gate
+from bandit.cli.ope_power import power
 from bandit.cli.output import Format
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
@@ -33,6 +35,8 @@ from ope.reward_models.untrained import Declared
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
 app.command("diagnose")(diagnose)
+app.command("gate")(gate)
+app.command("power")(power)
 
 
 @app.callback()
