@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from bandit.cli.exits import exit_codes
+from bandit.cli.html import write_html
 from bandit.cli.output import Format
 from ope.diagnostics.question import reward_range
 from ope.diagnostics.roles import Roles
@@ -19,6 +20,7 @@ from ope.gate.methods import METHODS
 from ope.gate.state import load, save
 from ope.report.gate_json import verdict_as_json
 from ope.report.gate_table import print_verdict
+from ope.report.html.of_gate import gate_page
 
 Files = Annotated[list[Path], typer.Argument(help="Parquet, CSV or NDJSON logs, read as one.", metavar="FILE")]
 PolicyOption = Annotated[
@@ -44,6 +46,7 @@ Output = Annotated[Format, typer.Option("--format", help="How to print the repor
 
 
 def gate(  # noqa: PLR0913 - a command's options are its arguments
+    context: typer.Context,
     files: Files,
     *,
     rewards_in: Rewards,
@@ -74,6 +77,7 @@ def gate(  # noqa: PLR0913 - a command's options are its arguments
         Path | None, typer.Option(help="File that keeps the state between looks at a log that grows.")
     ] = None,
     log_format: LogFormat = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the verdict as one HTML file.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Say whether the evidence is enough to promote a policy: promote, hold or refuse, with reasons."""
@@ -98,6 +102,7 @@ def gate(  # noqa: PLR0913 - a command's options are its arguments
             look = gate_files(files, asked, before, log_format=log_format, progress=progress)
         if state is not None and look.kept is not None:
             save(look.kept, asked, state)
+        write_html(html, context, lambda said: gate_page(look.verdict, asked=said))
     if output is Format.JSON:
         typer.echo(json.dumps(verdict_as_json(look.verdict), indent=2, allow_nan=False))
     else:

@@ -15,7 +15,7 @@ from ope.report.lint_table import fault
 from ope.report.table import number
 
 _STYLES: dict[Decision, str] = {"promote": "bold green", "hold": "bold yellow", "refuse": "bold red"}
-_MEANS: dict[Decision, str] = {
+MEANS: dict[Decision, str] = {
     "promote": "every rule holds.",
     "hold": "the evidence is not there yet.",
     "refuse": "this log cannot carry a verdict.",
@@ -33,10 +33,11 @@ def verdict_as_text(verdict: Verdict) -> Group:
     for rule in verdict.rules:
         if not rule.holds:
             parts += [*_broken(rule), Text("")]
-    parts += [*_expected(verdict), _rules(verdict)]
+    said = expected(verdict)
+    parts += [*([Text(f"{said}\n")] if said else []), _rules(verdict)]
     if verdict.lift is not None:
         parts.append(_lift(verdict.lift, verdict))
-    parts.append(Text(_evidence(verdict)))
+    parts.append(Text(evidence_of(verdict)))
     if verdict.findings:
         parts.append(Text("\nWhat the linter says of the log", style="bold"))
     for one in verdict.findings:
@@ -46,13 +47,14 @@ def verdict_as_text(verdict: Verdict) -> Group:
 
 def _head(verdict: Verdict) -> Text:
     head = Text(verdict.decision.upper(), style=_STYLES[verdict.decision])
-    return head.append(f"  {_who(verdict)}: {_MEANS[verdict.decision]}", style="not bold default")
+    return head.append(f"  {' against '.join(parties(verdict))}: {MEANS[verdict.decision]}", style="not bold default")
 
 
-def _who(verdict: Verdict) -> str:
+def parties(verdict: Verdict) -> tuple[str, str]:
+    """Return what candidate and champion are called."""
     candidate = verdict.config.policy or f"the target in {verdict.config.roles.target_propensity}"
     against = verdict.config.against
-    return f"{candidate} against {'the policy that logged' if against == LOGGED else against}"
+    return candidate, "the policy that logged" if against == LOGGED else against
 
 
 def _broken(rule: Rule) -> Iterator[RenderableType]:
@@ -61,13 +63,13 @@ def _broken(rule: Rule) -> Iterator[RenderableType]:
         yield Padding(Text(f"→ {rule.way_out}"), (0, 0, 0, 2))
 
 
-def _expected(verdict: Verdict) -> Iterator[RenderableType]:
-    if verdict.decision != "hold":
-        return
+def expected(verdict: Verdict) -> str:
+    """Return how many more decisions are expected to be enough, where some are; else nothing."""
+    if verdict.decision != "hold" or verdict.more == 0:
+        return ""
     if verdict.more is None:
-        yield Text("If things go on as they did, the gate is not expected to open.\n")
-    elif verdict.more:
-        yield Text(f"If things go on as they did, about {verdict.more:,} more decisions are expected to be enough.\n")
+        return "If things go on as they did, the gate is not expected to open."
+    return f"If things go on as they did, about {verdict.more:,} more decisions are expected to be enough."
 
 
 def _rules(verdict: Verdict) -> Table:
@@ -95,7 +97,8 @@ def _lift(lift: Lift, verdict: Verdict) -> Table:
     return table
 
 
-def _evidence(verdict: Verdict) -> str:
+def evidence_of(verdict: Verdict) -> str:
+    """Return how many decisions the verdict rests on, and up to which."""
     found = verdict.evidence
     last = f", the last {found.last_id}" if found.last_id else ""
     at = f" of {when(found.last_at)}" if found.last_at is not None else ""
