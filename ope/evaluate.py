@@ -27,6 +27,7 @@ from ope.question import USUAL, Question
 from ope.replaying import replayed
 from ope.request import Request
 from ope.row_weights import scaled
+from ope.scored import scored
 from ope.scoring import seen_ids
 from ope.tally import Plan, Tally, tally
 
@@ -59,10 +60,11 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    log = read_log(sources, request)
-    if not request.policies:
-        return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
-    return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
+    with scored(sources, request.scorer, request.columns, report=request.report) as sources:
+        log = read_log(sources, request)
+        if not request.policies:
+            return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
+        return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
 
 
 def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
@@ -92,9 +94,14 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(*_of_scorer(request, policy), *aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
         bad_rows=aside if request.report else None,
     )
+
+
+def _of_scorer(request: Request, policy: Policy | None) -> Sequence[str]:
+    scorer = request.scorer
+    return () if scorer is None or policy is None or policy.name not in scorer.targets else scorer.notes(policy.name)
 
 
 def _unbounded(asked: tuple[Asked, ...], request: Request) -> list[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ope.bad_rows import REFUSE
 from ope.frames import Columns
+from ope.scorer import Scorer
 
 CANONICAL = Columns()
 
@@ -15,6 +16,7 @@ class Question:
 
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
     where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported.
+    `scorer` scores those of `policies` that are its targets; it is used up by one evaluation.
     """
 
     policies: Sequence[str] = ()
@@ -27,6 +29,7 @@ class Question:
     reward_range: tuple[float, float] | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
+    scorer: Scorer | None = None
 
 
 USUAL = Question()

@@ -11,6 +11,7 @@ from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_meth
 from ope.kernel import checked_bandwidth
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
+from ope.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed.
+    says whether bad rows are left out and listed. `scorer` scores those of the policies that are its targets.
     """
 
     columns: Columns
@@ -30,6 +31,7 @@ class Request:
     level: float
     within: Range | None = None
     report: bool = False
+    scorer: Scorer | None = None
 
     @staticmethod
     def of(question: Question) -> "Request":
@@ -37,7 +39,7 @@ class Request:
         _check(question)
         return Request(
             columns=question.columns,
-            policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
+            policies=tuple(parse_policy(spec, question.scorer) for spec in dict.fromkeys(question.policies)),
             wanted=wanted(question.estimators, max_weight=question.max_weight),
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
             method=question.interval,
@@ -45,6 +47,7 @@ class Request:
             level=checked_level(question.level),
             within=None if question.reward_range is None else Range(*question.reward_range),
             report=reported(question.on_bad_rows),
+            scorer=question.scorer,
         )
 
 

@@ -7,11 +7,12 @@ import msgspec
 import polars as pl
 
 from ope.formats.asides import Unreadable, excerpt
-from ope.formats.columns import LOG_COLUMNS, NUMBERS, PAIRS
+from ope.formats.columns import LOG_COLUMNS, NUMBERS, PAIRS, TEXTS
 
 _LISTS: dict[Any, msgspec.json.Decoder[Any]] = {
     PAIRS: msgspec.json.Decoder(list[dict[str, Any]]),
     NUMBERS: msgspec.json.Decoder(list[float | None]),
+    TEXTS: msgspec.json.Decoder(list[str | None]),
 }
 
 
