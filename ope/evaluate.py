@@ -94,7 +94,13 @@ def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) 
         n=total.sums.n,
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
-        notes=(*_of_scorer(request, policy), *aside.notes(), *left_out, *_unbounded(asked, request), *(note for _, note in found if note)),
+        notes=(
+            *_of_scorer(request, policy),
+            *aside.notes(),
+            *left_out,
+            *_unbounded(asked, request),
+            *(note for _, note in found if note),
+        ),
         bad_rows=aside if request.report else None,
     )
 

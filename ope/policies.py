@@ -1,4 +1,4 @@
-"""Target policies as expressions: uniform, logged and one fixed action, which need nothing but the log, and scored ones.
+"""Target policies as expressions: uniform, logged and one fixed action, which need only the log, and scored ones.
 
 Each is scored row by row into the canonical columns. What the online model predicted before the
 reward (`predicted_rewards`) gives DM and DR a q that was trained on the past only. Scoring works on
@@ -63,7 +63,7 @@ def scored_distribution(target: str) -> str:
 
 
 def parse_policy(spec: str, scorer: Scorer | None = None) -> Policy:
-    """Return the policy that `uniform`, `logged`, `fixed:ID` or a target of the scorer names; else raise InvalidRequest."""
+    """Return what `uniform`, `logged`, `fixed:ID` or a target of the scorer names; else raise InvalidRequest."""
     if scorer is not None and spec in scorer.targets:
         return scored_policy(spec)
     kind, _, action = spec.partition(":")

@@ -1,7 +1,7 @@
 """Has a log's rows scored by policies, a batch after the other, into a temporary file that is read like the log itself.
 
-The file keeps the log's columns but for the features, and adds the propensity and the distribution of each target. It is
-removed when the evaluation is done.
+The file keeps the log's columns but for the features, and adds the propensity and the distribution of each target. It
+is removed when the evaluation is done.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,7 +53,10 @@ def _canonical(log: Source, scorer: Scorer, columns: Columns) -> pl.LazyFrame:
     frame = log.frame.to_native()
     named = {"reward": columns.reward, "propensity": columns.propensity}
     wanted = {name: named.get(name, name) for name in scorer.reads}
-    return frame.select(pl.col(column).alias(name) for name, column in wanted.items() if column in log.columns)
+    chosen: pl.LazyFrame = frame.select(
+        pl.col(column).alias(name) for name, column in wanted.items() if column in log.columns
+    )
+    return chosen
 
 
 def _into_file(log: Source, scorer: Scorer, columns: Columns, path: Path, *, report: bool) -> Source:

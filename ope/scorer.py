@@ -25,7 +25,7 @@ class Scored:
 
 
 class Scorer(Protocol):
-    """Scores the rows of one log, in order, for several targets at once. It may learn on the way: use it for one log."""
+    """Scores the rows of one log, in order, for several targets at once. It may learn on the way: one for each log."""
 
     @property
     def targets(self) -> Sequence[str]:

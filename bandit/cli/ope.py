@@ -1,8 +1,6 @@
 """`honeyguide ope`: what a policy would have earned, from a log; parses options and prints."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
+from bandit.cli.scoring import scoring
 from ope.bad_rows import REFUSE
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
@@ -38,7 +37,16 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     *,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="uniform, logged or fixed:ID; repeatable. Default: a column."),
+        typer.Option(
+            help="uniform, logged, fixed:ID, LOOP@VERSION, FILE.json, learn:FILE.json or progressive:FILE.json; "
+            "repeatable. Default: a column."
+        ),
+    ] = None,
+    learning: Annotated[
+        bool, typer.Option("--learning", help="Judge what each FILE.json would have earned learning from scratch.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(envvar="HONEYGUIDE_DATA", help="The data folder of LOOP@VERSION.")
     ] = None,
     reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
     propensity: Annotated[str, typer.Option(help="Column of the logged action's propensity.")] = "propensity",
@@ -79,9 +87,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
-    with exit_codes(), _spinner():
+    with exit_codes(), scoring(policy or (), data, max_weight, learning=learning) as (policies, scorer):
         question = Question(
-            policies=policy or (),
+            policies=policies,
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
             ),
@@ -93,6 +101,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             reward_range=None if reward_range is None else _range(reward_range),
             log_format=log_format,
             on_bad_rows=on_bad_rows,
+            scorer=scorer,
         )
         report = evaluate_files(files, question)
     _print(report, output)
@@ -120,13 +129,3 @@ def _print(report: dict[str, Evaluation], output: Format) -> None:
             typer.echo(f"{name}: {note}", err=True)
         if evaluation.bad_rows is not None and evaluation.bad_rows.broken:
             typer.echo(f"{name}: left out {evaluation.bad_rows.broken:,} bad rows", err=True)
-
-
-@contextmanager
-def _spinner() -> Iterator[None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status("Reading the log…"):
-        yield
