@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from ope.bad_rows import beside_decisions, without_bad_rows
+from ope.bad_rows import beside_decisions, reported, without_bad_rows
 from ope.diagnostics import diagnose
 from ope.errors import InvalidLog, InvalidRequest
 from ope.estimators.asked import Asked
@@ -41,9 +41,14 @@ def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> d
     Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
     request = Request.of(question)
+    return _evaluate(open_files(paths, question), request)
+
+
+def open_files(paths: Sequence[Path | str], question: Question) -> list[Source]:
+    """Return the files as sources; raises InvalidRequest for a path that is no log file."""
     numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT]
-    kind, report = question.log_format, request.report
-    return _evaluate([open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths], request)
+    kind, report = question.log_format, reported(question.on_bad_rows)
+    return [open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths]
 
 
 def evaluate_frame(
@@ -63,11 +68,12 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     with scored(sources, request.scorer, request.columns, report=request.report) as sources:
         log = read_log(sources, request)
         if not request.policies:
-            return {OF_COLUMNS: _judge(log, request, aside, policy=None)}
-        return {policy.name: _judge(log, request, aside, policy=policy) for policy in request.policies}
+            return {OF_COLUMNS: judge(log, request, aside, policy=None)}
+        return {policy.name: judge(log, request, aside, policy=policy) for policy in request.policies}
 
 
-def _judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
+def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -> Evaluation:
+    """Return what the log says of one target; raises InvalidLog for a row that breaks a rule."""
     sources = log.sources
     logs = [log.rows(source, request, policy) for source in sources]
     if request.report:

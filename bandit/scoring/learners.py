@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import polars as pl
 
 from bandit.policies import randomness
@@ -11,6 +12,7 @@ from bandit.scoring.row import Row
 from bandit.scoring.serve import Server, aligned
 from bandit.settings import LoopConfig
 from ope.errors import InvalidLog, InvalidRequest
+from store.records import Slot
 
 _ACCEPT = b"honeyguide ope accept"
 """Keys the draws of acceptance: nothing else is drawn with it, so they are independent of what served."""
@@ -98,6 +100,11 @@ class Counterfactual(Progressive):
 
     def score(self, row: Row, number: int) -> tuple[float, list[float]]:
         """Learn what the run knew by then, say what it would have done, and accept the row or not."""
+        if len(row.ranking) > 1:
+            raise InvalidLog(
+                f"row {number:,} is a ranking of {len(row.ranking)}; {self.name} learns from what it would have chosen, which "
+                "is one action. Judge progressive: on rankings instead."
+            )
         p, whole = self._serve(row, number)
         logged = row.ranking[0].propensity
         share = p / (logged * (self._most or 1.0)) if logged > 0 else 0.0
@@ -105,7 +112,9 @@ class Counterfactual(Progressive):
         self._capped += share > 1 + 1e-9
         if randomness.uniform(_ACCEPT, row.decision_id, self.name, number) < share:
             self._accepted += 1
-            self._learning.held.hold(row, number)
+            # It would have been chosen with the run's own propensity.
+            own = [Slot(row.action, p, explored=False)]
+            self._learning.held.hold(msgspec.structs.replace(row, ranking=own), number)
         return p, whole
 
     def notes(self) -> list[str]:
@@ -116,7 +125,7 @@ class Counterfactual(Progressive):
         )
         if self._capped:
             told += (
-                f"; {self._capped:,} rows have a larger weight and were not taken often enough, so the run is not quite "
-                "its own: raise --max-weight"
+                f"; {self._capped:,} rows have a larger weight and were not taken often enough, so that the run is not "
+                "quite its own: raise --max-weight"
             )
         return [told, *self._server.notes(served=self.as_served)]

@@ -52,7 +52,7 @@ class Awaited(msgspec.Struct, frozen=True):
 
 
 class Held:
-    """What is still to be learned, in the order in which it was appended; `provisional` learns each decision at once."""
+    """What is still to be learned, in the order in which it was appended; `provisional` learns decisions at once."""
 
     def __init__(self, *, provisional: bool) -> None:
         self._provisional = provisional

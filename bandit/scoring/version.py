@@ -69,7 +69,7 @@ class Version(msgspec.Struct, frozen=True):
         way_out = "" if older is None else f", such as {self.loop}@{line}@{older}"
         return (
             f"decision {row.decision_id!r} was made before {self.loop}@{self.name} had learned all that it knows, so "
-            "that it may have learned from this row. A state is judged on decisions that were made after it only: export "
+            "that it may have learned from this row. A state is judged on decisions that were made after it: export "
             f"with --since a later time, or name an earlier version{way_out}."
         )
 
