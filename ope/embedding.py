@@ -14,9 +14,12 @@ from ope.formats.source import Source
 from ope.frames import Columns, Rows, carried, require
 from ope.policies import DISTRIBUTION, Policy, action_ids, logged_action, parse_policy
 from ope.scoring import has_distribution, rows_under
+from ope.weights import AGAINST
 
 ROW, ID, CATEGORY = "embedding row", "embedding id", "embedding of row"
-SHARE, SHARES, LOGGED, TARGET = "p(e|a)", "p(e|a) of each", "p(e) logged", "p(e) target"
+SHARE, SHARES = "p(e|a)", "p(e|a) of each"
+LOGGED, TARGET, OTHER = "p(e) logged", "p(e) target", "p(e) other"
+MARGINALS = ("propensity", "target_propensity", f"{AGAINST}target_propensity")
 
 
 def count_embeddings(sources: Sequence[Source], column: str) -> pl.DataFrame:
@@ -39,7 +42,15 @@ def count_embeddings(sources: Sequence[Source], column: str) -> pl.DataFrame:
     return counted.select(ID, CATEGORY, (pl.col("len") / pl.col("len").sum().over(ID)).alias(SHARE))
 
 
-def embedding_rows(source: Source, columns: Columns, policy: Policy, shares: pl.DataFrame, *, predicted: bool) -> Rows:
+def embedding_rows(
+    source: Source,
+    columns: Columns,
+    policy: Policy,
+    shares: pl.DataFrame,
+    *,
+    predicted: bool,
+    against: Policy | None = None,
+) -> Rows:
     """Return canonical rows with w = Σ_a π(a|x) p(e|a) / Σ_a π_log(a|x) p(e|a), e the category that was logged.
 
     Saito and Joachims 2022. An action that the log never shows has no known category and adds nothing; what
@@ -53,12 +64,14 @@ def embedding_rows(source: Source, columns: Columns, policy: Policy, shares: pl.
     lists = known.group_by(ROW, maintain_order=True).agg(pl.col(SHARE).fill_null(0.0).alias(SHARES))
     whole = frame.join(lists, on=ROW, how="left", maintain_order="left")
     # A policy's value of a list is its expectation over the row's actions: of p(e|a) here.
-    logged, target = (one.value(pl.col(SHARES)) for one in (parse_policy("logged"), policy))
-    marginal = nw.from_native(whole.with_columns(logged.alias(LOGGED), target.alias(TARGET)))
-    also = carried(source) | {name: nw.col(name) for name in (LOGGED, TARGET)}
-    rows = rows_under(policy, Source(source.name, marginal, source.raw), columns, predicted=predicted, also=also)
-    named = rows.frame.with_columns(propensity=nw.col(LOGGED), target_propensity=nw.col(TARGET))
-    kept = [name for name in rows.columns if name not in {LOGGED, TARGET, "off_support"}]
+    judged = {LOGGED: parse_policy("logged"), TARGET: policy} | ({} if against is None else {OTHER: against})
+    marginal = nw.from_native(whole.with_columns(**{name: one.value(pl.col(SHARES)) for name, one in judged.items()}))
+    also = carried(source) | {name: nw.col(name) for name in judged}
+    scored = Source(source.name, marginal, source.raw)
+    rows = rows_under(policy, scored, columns, predicted=predicted, also=also, against=against)
+    marginals = dict(zip((LOGGED, TARGET, OTHER), MARGINALS, strict=True))
+    named = rows.frame.with_columns(**{marginals[name]: nw.col(name) for name in judged})
+    kept = [name for name in rows.columns if name not in {*judged, "off_support"}]
     return Rows(source, named.select(*kept), rows.origin | {"propensity": "the logged category's propensity"})
 
 

@@ -2,6 +2,7 @@
 
 InvalidInput (store.errors)
 ├── InvalidLog       the rows or the file break a rule: exit 1
+│   └── NoRows       nothing is left to judge
 └── InvalidRequest   the question cannot be asked of this log: exit 2
 """
 
@@ -10,6 +11,10 @@ from store.errors import InvalidInput
 
 class InvalidLog(InvalidInput):
     """A logged row or file is unusable; names the file, the row, the value, the rule, the way out."""
+
+
+class NoRows(InvalidLog):
+    """A log, or a part of it, holds no row that can be judged."""
 
 
 class InvalidRequest(InvalidInput):

@@ -32,12 +32,14 @@ class Columns:
     target_action: str | None = None
     logger: str | None = None
     embedding: str | None = None
+    q_against: str | None = None
 
     @property
     def numeric(self) -> list[str]:
         """The columns that hold numbers, where they are there."""
         named = (self.reward, self.propensity, self.target_propensity, self.q_logged, self.q_target)
-        return [*named, *([] if self.target_action is None else [self.target_action, "action"])]
+        other = [] if self.q_against is None else [self.q_against]
+        return [*named, *other, *([] if self.target_action is None else [self.target_action, "action"])]
 
     def option(self, canonical: str) -> str:
         """Return the command line's name for a canonical column."""
@@ -64,11 +66,17 @@ class Rows:
 
 
 def rows_from_columns(
-    source: Source, columns: Columns, *, predicted: bool, also: Mapping[str, nw.Expr] = MappingProxyType({})
+    source: Source,
+    columns: Columns,
+    *,
+    predicted: bool,
+    also: Mapping[str, nw.Expr] = MappingProxyType({}),
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> Rows:
     """Return the canonical rows of a log that carries the target's propensities itself, with the columns of `also`.
 
-    Its predicted rewards are read too if `predicted` asks for them.
+    `others` are further canonical columns, and where they stand. Its predicted rewards are read too if `predicted`
+    asks for them.
     Raises InvalidRequest for a column that is not there, InvalidLog for one that holds no numbers.
     """
     origin = {name: getattr(columns, name) for name in REQUIRED}
@@ -76,6 +84,7 @@ def rows_from_columns(
         require(source, origin[name], option=columns.option(name))
     if predicted:
         origin |= predictions(source, columns)
+    origin |= others
     chosen = [number(source, column).alias(name) for name, column in origin.items()]
     more = [expression.alias(name) for name, expression in also.items()]
     return Rows(source=source, frame=source.frame.select(*chosen, *more), origin=origin)

@@ -4,11 +4,14 @@ import math
 
 import narwhals as nw
 
+from ope.against import LOGGED
 from ope.errors import InvalidRequest
 from ope.formats.source import Source
 from ope.frames import Columns, Rows, carried, number, predictions, require
+from ope.weights import AGAINST
 
 ACTION = "action"
+OTHER_ACTION = f"{AGAINST}action"
 
 
 def checked_bandwidth(bandwidth: float | None, *, target_action: str | None) -> float | None:
@@ -23,11 +26,14 @@ def checked_bandwidth(bandwidth: float | None, *, target_action: str | None) -> 
     return bandwidth
 
 
-def kernel_rows(source: Source, columns: Columns, *, bandwidth: float, predicted: bool) -> Rows:
+def kernel_rows(
+    source: Source, columns: Columns, *, bandwidth: float, predicted: bool, against: str | None = None
+) -> Rows:
     """Return canonical rows whose weight is K((a − t)/h) / (h f), a the logged action, t the target's, f its density.
 
     Kallus and Zhou 2018, with Epanechnikov's kernel K(u) = ¾ (1 − u²) on [−1, 1]. `propensity` is the density
-    f(a|x) of the logger; `target_propensity` becomes K/h, the target's density smoothed by the kernel.
+    f(a|x) of the logger; `target_propensity` becomes K/h, the target's density smoothed by the kernel. `against` is
+    `logged` or the column of the other policy's action.
 
     Raises InvalidRequest for a column that is not there, InvalidLog for one that holds no numbers.
     """
@@ -42,9 +48,28 @@ def kernel_rows(source: Source, columns: Columns, *, bandwidth: float, predicted
         require(source, column, option=option)
     if predicted:
         origin |= predictions(source, columns)
+    origin |= _others(source, columns, against, predicted=predicted)
     also = [expression.alias(name) for name, expression in carried(source).items()]
     frame = source.frame.select(*(number(source, column).alias(name) for name, column in origin.items()), *also)
-    u = (nw.col("logged_action") - nw.col("target_action")) / bandwidth
-    smoothed = nw.when((u >= -1) & (u <= 1)).then((1 - u * u) * (0.75 / bandwidth)).otherwise(0.0)
-    named = frame.with_columns(propensity=nw.col("density"), target_propensity=smoothed)
+    smoothed = {"target_propensity": _smoothed("target_action", bandwidth)}
+    if against is not None:
+        theirs = nw.col("density") if against == LOGGED else _smoothed(OTHER_ACTION, bandwidth)
+        smoothed[f"{AGAINST}target_propensity"] = theirs
+    named = frame.with_columns(propensity=nw.col("density"), **smoothed)
     return Rows(source=source, frame=named, origin=origin)
+
+
+def _others(source: Source, columns: Columns, against: str | None, *, predicted: bool) -> dict[str, str]:
+    if against is None:
+        return {}
+    q = columns.q_logged if against == LOGGED else columns.q_against
+    found = {OTHER_ACTION: ACTION if against == LOGGED else against}
+    require(source, found[OTHER_ACTION], option="--against")
+    if predicted and q in source.columns:
+        found[f"{AGAINST}q_target"] = str(q)
+    return found
+
+
+def _smoothed(action: str, bandwidth: float) -> nw.Expr:
+    u = (nw.col("logged_action") - nw.col(action)) / bandwidth
+    return nw.when((u >= -1) & (u <= 1)).then((1 - u * u) * (0.75 / bandwidth)).otherwise(0.0)

@@ -7,6 +7,7 @@ from operator import add
 
 import polars as pl
 
+from ope.against import columns_against
 from ope.embedding import count_embeddings, embedding_rows
 from ope.errors import InvalidRequest
 from ope.estimators.asked import predictions_missing
@@ -14,7 +15,7 @@ from ope.formats.source import Source
 from ope.frames import Rows, carried, rows_from_columns
 from ope.kernel import kernel_rows
 from ope.loggers import count_loggers, logger_columns
-from ope.policies import Policy
+from ope.policies import Policy, parse_policy
 from ope.request import Request
 from ope.scoring import in_polars, rows_under
 from ope.slates.rows import ranking_rows, why_not
@@ -37,16 +38,24 @@ class Log:
     def rows(self, source: Source, request: Request, policy: Policy | None) -> Rows:
         """Return a source's canonical rows for a policy, or for the target that the log's columns hold."""
         if self.found is not None:
-            return ranking_rows(source, request.columns, self.found, policy=policy)
+            return ranking_rows(source, request.columns, self.found, policy=policy, against=request.against)
         predicted = request.wanted.predicted
         if request.bandwidth is not None:
-            return kernel_rows(source, request.columns, bandwidth=request.bandwidth, predicted=predicted)
+            return kernel_rows(
+                source, request.columns, bandwidth=request.bandwidth, predicted=predicted, against=request.against
+            )
+        other = None if request.against is None or policy is None else parse_policy(request.against, request.scorer)
         if self.shares is not None and policy is not None:
-            return embedding_rows(source, request.columns, policy, self.shares, predicted=predicted)
+            return embedding_rows(source, request.columns, policy, self.shares, predicted=predicted, against=other)
         also = carried(source) | logger_columns(source, request.columns, self.loggers)
         if policy is None:
-            return rows_from_columns(source, request.columns, predicted=predicted, also=also)
-        return rows_under(policy, source, request.columns, predicted=predicted, also=also)
+            others = (
+                {}
+                if request.against is None
+                else columns_against(source, request.columns, request.against, predicted=predicted)
+            )
+            return rows_from_columns(source, request.columns, predicted=predicted, also=also, others=others)
+        return rows_under(policy, source, request.columns, predicted=predicted, also=also, against=other)
 
     def why_not(self, missing: Sequence[str], policy: Policy | None) -> str:
         """Return in words what the log lacks of these canonical columns, and where it might come from."""

@@ -9,9 +9,12 @@ from ope.frames import Columns
 from ope.intervals.sequence import Range
 from ope.intervals.table import SEQUENCE, Interval, checked_level, interval_method
 from ope.kernel import checked_bandwidth
+from ope.parts import Cuts, window_seconds
 from ope.policies import Policy, parse_policy
 from ope.question import CANONICAL, Question
 from ope.scorer import Scorer
+
+NO_CUTS = Cuts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class Request:
     """What is asked of a log.
 
     `interval` is None for the method that is a fold over the rows; `within` is the declared range of rewards; `report`
-    says whether bad rows are left out and listed. `scorer` scores those of the policies that are its targets.
+    says whether bad rows are left out and listed; `part` whether the rows are only a part of the log. `scorer` scores
+    those of the policies that are its targets.
     """
 
     columns: Columns
@@ -31,6 +35,9 @@ class Request:
     level: float
     within: Range | None = None
     report: bool = False
+    against: str | None = None
+    cuts: Cuts = NO_CUTS
+    part: bool = False
     scorer: Scorer | None = None
 
     @staticmethod
@@ -47,6 +54,8 @@ class Request:
             level=checked_level(question.level),
             within=None if question.reward_range is None else Range(*question.reward_range),
             report=reported(question.on_bad_rows),
+            against=question.against,
+            cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window)),
             scorer=question.scorer,
         )
 
@@ -63,6 +72,8 @@ def _check(question: Question) -> None:
             f"--target-action {columns.target_action} and --policy {policies[0]} are two answers to one question; "
             "give one of them."
         )
+    if policies and question.against is not None:
+        parse_policy(question.against, question.scorer)
     if question.interval == SEQUENCE and question.reward_range is None:
         raise InvalidRequest(
             f"--interval {question.interval} needs --reward-range LO,HI: the rewards that can be, not those that were "

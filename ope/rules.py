@@ -7,6 +7,8 @@ from operator import and_
 
 import narwhals as nw
 
+from ope.weights import AGAINST
+
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
 ROUNDING = 1e-9
 OF_A_LOGGER = "propensity_"
@@ -72,15 +74,23 @@ RULES: tuple[Rule, ...] = (
         "a row stands for a positive number of decisions",
         "Log 1/(1 - pdrop), or drop the column if no rows were left out.",
     ),
+    Rule(
+        f"{AGAINST}target_propensity",
+        _probability,
+        "the other policy's propensity is between 0 and 1",
+        "Recompute the other policy's probability of the logged action.",
+    ),
     Rule("pseudo", _finite, "a weight is a finite number", "Recompute it for this row."),
     Rule("q_logged", _finite, "a predicted reward is a finite number", _PREDICTION),
     Rule("q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
+    Rule(f"{AGAINST}q_target", _finite, "a predicted reward is a finite number", _PREDICTION),
 )
 OF_NUMBERS = (
     DENSITY,
     Rule("logged_action", _finite, "an action is a finite number", "Log the number that was chosen."),
     Rule("target_action", _finite, "an action is a finite number", "Compute what the target chooses in this row."),
-    *(rule for rule in RULES if rule.column not in {"propensity", "target_propensity"}),
+    Rule(f"{AGAINST}action", _finite, "an action is a finite number", "Compute what the other chooses in this row."),
+    *(rule for rule in RULES if not rule.column.endswith("propensity")),
 )
 """The rules where actions are numbers: densities have no largest value."""
 
@@ -99,7 +109,7 @@ def applying(columns: Sequence[str]) -> list[Rule]:
 def holds(rule: Rule, columns: Sequence[str]) -> nw.Expr:
     """Return the condition that a row keeps the rule; null where the value is null."""
     kept = rule.holds(nw.col(rule.column))
-    if rule.column.startswith("q_") and "q_missing" in columns:
+    if rule.column.removeprefix(AGAINST).startswith("q_") and "q_missing" in columns:
         return kept | (nw.col("q_missing") > 0)  # no prediction is counted, not refused
     return kept
 

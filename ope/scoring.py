@@ -10,8 +10,11 @@ from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.source import Source
 from ope.frames import Columns, Rows, number, require
 from ope.policies import DISTRIBUTION, N_ACTIONS, PREDICTED, Policy, at_logged_action, logged_action
+from ope.weights import AGAINST
 
 SHOWN_IDS = 10
+OF_A_POLICY = ("target_propensity", "known", "q_target")
+"""The canonical columns that differ between two policies over one log."""
 
 
 def rows_under(
@@ -21,17 +24,24 @@ def rows_under(
     *,
     predicted: bool,
     also: Mapping[str, nw.Expr] = MappingProxyType({}),
+    against: Policy | None = None,
 ) -> Rows:
     """Return the canonical rows of a log for a policy that only needs the log, with the columns of `also`.
+
+    With `against` they have that policy's columns too.
 
     Raises InvalidRequest for a column that the policy needs and the log lacks, InvalidLog for one of
     the wrong type. Predictions are read where the log has them and `predicted` asks for them.
     """
     source = in_polars(source)
     distribution = has_distribution(source)
-    for column, option in _needed(policy, columns, distribution=distribution):
-        require(source, column, option=option)
+    for one in [policy] if against is None else [policy, against]:
+        for column, option in _needed(one, columns, distribution=distribution):
+            require(source, column, option=option)
     scored = _scores(policy, source, distribution=distribution, predicted=predicted)
+    if against is not None:
+        theirs = _scores(against, source, distribution=distribution, predicted=predicted)
+        scored |= {AGAINST + name: theirs[name] for name in OF_A_POLICY if name in theirs}
     logged = {name: number(source, getattr(columns, name)) for name in ("reward", "propensity")}
     renamed = source.frame.with_columns(**logged, **also).to_native()
     frame = renamed.select("reward", "propensity", *also, **scored)
@@ -118,4 +128,6 @@ def _origin(policy: Policy, columns: Columns) -> dict[str, str]:
         "target_propensity": f"the propensity {under}",
         "q_logged": f"the logged action's entry in {PREDICTED}",
         "q_target": f"the predicted reward {under}",
+        f"{AGAINST}target_propensity": "the propensity under the policy of --against",
+        f"{AGAINST}q_target": "the predicted reward under the policy of --against",
     }

@@ -5,7 +5,7 @@ self-normalised, direct and doubly robust estimator is a smooth function of thei
 from their scatter by the delta method.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,6 +76,12 @@ class Sums:
                 scatter[i] += shift * scatter[j]
                 scatter[:, i] += shift * scatter[:, j]
         return Sums(self.n, pivot, self.terms, mean, scatter, self.max_weight, self.off_support)
+
+    def against(self, terms: Sequence[Term]) -> "Sums":
+        """Return the sums of the other policy's terms, under the names that these terms have for the target."""
+        places = [self.place(term.against()) for term in terms]
+        mean, scatter = self.mean[places], self.scatter[np.ix_(places, places)]
+        return Sums(self.n, self.pivot, tuple(terms), mean, scatter, self.max_weight, self.off_support)
 
     def place(self, term: Term) -> int:
         """Return where the term stands in `mean` and `scatter`; raises ValueError where it was not summed."""

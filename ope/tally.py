@@ -22,11 +22,12 @@ from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
-from ope.weights import RAW
+from ope.weights import AGAINST, RAW
 
 Named: TypeAlias = dict[str, nw.Expr]
 Pair: TypeAlias = tuple[Term, Term]
-CARRIED = ("off_support", "q_missing", "known")
+KNOWN = ("known", f"{AGAINST}known")
+CARRIED = ("off_support", "q_missing", *KNOWN)
 
 # |mean of k rows − mean of n| <= √(n/k)·sd: centred on the first 1,000 rows, a sum of squares over a
 # million loses 3 digits at most, whatever the offset, and needs no pass of its own.
@@ -56,16 +57,17 @@ class Plan:
 class Tally:
     """The sums of one source; of its rows, `unpredicted` had no predicted reward.
 
-    `known` counts the rows where a fixed target's action occurs, None for other targets.
+    `known` counts the rows where a fixed policy's action occurs, of the target and of the policy that it is compared
+    with, by the name of the column; other policies have none.
     """
 
     sums: Sums
     unpredicted: int
-    known: int | None
+    known: dict[str, int]
 
     def __add__(self, other: "Tally") -> "Tally":
         """Merge the tallies of two sources of one log."""
-        known = None if self.known is None or other.known is None else self.known + other.known
+        known = {name: rows + other.known[name] for name, rows in self.known.items()}
         return Tally(self.sums + other.sums, self.unpredicted + other.unpredicted, known)
 
 
@@ -93,8 +95,10 @@ def row_terms(plan: Plan, *, pivot: float) -> Named:
 def _weighed(frame: Frame, plan: Plan) -> Frame:
     # Weights are columns of their own before terms are made of them: eager engines compute each once.
     weights = sorted({term.weight for term in plan.terms})
-    plain = frame.with_columns(**_raw([RAW]))
-    raw = _with(plain, _raw(sorted({weight.column for weight in weights} - {RAW})))
+    columns = {weight.column for weight in weights} | {RAW}
+    # Those of single loggers are made of the plain ones.
+    plain = {RAW} | {AGAINST + RAW for column in columns if column.startswith((AGAINST + RAW, f"{AGAINST}logger:"))}
+    raw = _with(_with(frame, _raw(sorted(plain))), _raw(sorted(columns - plain)))
     return _with(raw, {one.name: one.of(nw.col(one.column)) for one in weights if one.transform})
 
 
@@ -134,7 +138,6 @@ def _products(plan: Plan, centres: dict[str, float]) -> list[nw.Expr]:
 @np.errstate(all="ignore")  # an overflow is reported as null, where it is printed
 def _tally(total: dict[str, Any], plan: Plan, centres: dict[str, float], *, pivot: float) -> Tally:
     n = total["n"]
-    known = total.get("known")
     mean = np.array([total[term.name] or 0.0 for term in plan.terms]) / n
     off_centre = mean - np.array([centres[term.name] for term in plan.terms])
     sums = Sums(
@@ -146,7 +149,8 @@ def _tally(total: dict[str, Any], plan: Plan, centres: dict[str, float], *, pivo
         max_weight=total["max_weight"],
         off_support=total.get("off_support"),
     )
-    return Tally(sums, int(total.get("q_missing") or 0), None if known is None else int(known))
+    known = {name: int(total[name] or 0) for name in KNOWN if name in total}
+    return Tally(sums, int(total.get("q_missing") or 0), known)
 
 
 def _centred(total: dict[str, Any], plan: Plan) -> Array:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import narwhals as nw
 
-from ope.weights import PLAIN, Weight
+from ope.weights import AGAINST, PLAIN, Weight, against
 
 Kind: TypeAlias = Literal["w", "y", "d", "z", "x"]
 
@@ -39,9 +39,18 @@ class Term:
             case "y":
                 return weight * (nw.col(self.weight.reward) - pivot)
             case "d":
-                return nw.col("q_target") - pivot
+                return nw.col(self.predicted) - pivot
             case "z":
                 return weight * (nw.col(self.weight.reward) - nw.col("q_logged"))
+
+    @property
+    def predicted(self) -> str:
+        """The column of the predicted reward of the policy whose weight it has."""
+        return against("q_target") if self.weight.column.startswith(AGAINST) else "q_target"
+
+    def against(self) -> "Term":
+        """Return the same term of the policy that the target is compared with."""
+        return Term(self.kind, self.weight.against())
 
     @property
     def gains(self) -> "Term | None":

@@ -6,7 +6,7 @@ lets through grows. `bound` maps that largest weight (for `os`, twice it) to λ,
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import narwhals as nw
 
@@ -14,6 +14,8 @@ from ope.errors import InvalidRequest
 
 RAW = "w"
 REWARD = "reward"
+AGAINST = "against:"
+"""Before the name of a canonical column: that of the policy which the target is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +92,14 @@ class Weight:
         """Return the transformed weight as an expression."""
         return TRANSFORMS[self.transform].of(raw, self.at) if self.transform else raw
 
+    def against(self) -> "Weight":
+        """Return the same weight of the policy that the target is compared with."""
+        return replace(self, column=AGAINST + self.column, reward=against(self.reward))
+
 
 PLAIN = Weight()
+
+
+def against(column: str) -> str:
+    """Return the column of the other policy where there is one for each; rewards are the same for both."""
+    return AGAINST + column if column == "q_target" else column

@@ -84,14 +84,28 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     on_bad_rows: Annotated[
         str, typer.Option(help="refuse: stop at a row that breaks a rule; report: leave it out and list it.")
     ] = REFUSE,
+    against: Annotated[
+        str | None,
+        typer.Option(help="Another policy, logged or a column: judge the difference too, on the same rows."),
+    ] = None,
+    q_against: Annotated[str | None, typer.Option(help="Column of the other policy's predicted reward.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="Column whose values are judged each alone; repeatable.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Length of the windows of time that are judged each alone: 6h, 1d, 2w.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
-    with exit_codes(), scoring(policy or (), data, max_weight, learning=learning) as (policies, scorer):
+    with (
+        exit_codes(),
+        scoring(policy or (), data, max_weight, learning=learning, against=against) as (policies, scorer),
+    ):
         question = Question(
             policies=policies,
             columns=Columns(
-                reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding
+                reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
             estimators=_names(estimators),
             max_weight=max_weight,
@@ -101,6 +115,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             reward_range=None if reward_range is None else _range(reward_range),
             log_format=log_format,
             on_bad_rows=on_bad_rows,
+            against=against,
+            segments=segment or (),
+            window=window,
             scorer=scorer,
         )
         report = evaluate_files(files, question)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def scoring(
-    specs: Sequence[str], data: Path | None, most: float | None, *, learning: bool = False
+    specs: Sequence[str], data: Path | None, most: float | None, *, learning: bool = False, against: str | None = None
 ) -> "Iterator[tuple[Sequence[str], Scorer | None]]":
     """Yield the policies to ask about and what scores those that are ours; None where the log alone is enough."""
     with _status() as tell:
-        if not (learning or any("@" in spec or spec.endswith(".json") for spec in specs)):
+        others = [] if against is None or not specs else [against]
+        if not (learning or any("@" in spec or spec.endswith(".json") for spec in (*specs, *others))):
             yield specs, None
             return
         from threadpoolctl import threadpool_limits  # noqa: PLC0415  # a second of loading that others need not wait for
@@ -28,7 +29,7 @@ def scoring(
 
         policies = with_learning(specs, learning=learning)
         told = open_scorer(
-            policies,
+            list(dict.fromkeys([*policies, *others])),
             data=DEFAULT_DATA if data is None else data,
             given=data is not None,
             most=most,

@@ -102,8 +102,8 @@ class Counterfactual(Progressive):
         """Learn what the run knew by then, say what it would have done, and accept the row or not."""
         if len(row.ranking) > 1:
             raise InvalidLog(
-                f"row {number:,} is a ranking of {len(row.ranking)}; {self.name} learns from what it would have chosen, which "
-                "is one action. Judge progressive: on rankings instead."
+                f"row {number:,} is a ranking of {len(row.ranking)}; {self.name} learns from what it would have chosen, "
+                "which is one action. Judge progressive: on rankings instead."
             )
         p, whole = self._serve(row, number)
         logged = row.ranking[0].propensity

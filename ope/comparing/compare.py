@@ -10,8 +10,9 @@ from ope.bad_rows import REFUSE, beside_decisions
 from ope.comparing.joint import FORMS, joint
 from ope.comparing.max_t import DRAWS, Differences, Pair, differences
 from ope.errors import InvalidRequest
-from ope.evaluate import judge, open_files
+from ope.evaluate import open_files
 from ope.evaluation import Evaluation
+from ope.judge import judge
 from ope.log import read_log
 from ope.question import Question
 from ope.request import Request

@@ -12,8 +12,8 @@ import polars as pl
 from ope.diagnostics.findings import Finding, Where
 from ope.diagnostics.opening import BROKEN, Opened
 from ope.diagnostics.roles import NUMERIC, ROLES, Roles, closest
-from ope.diagnostics.times import microseconds
 from ope.errors import InvalidRequest
+from ope.times import microseconds
 
 AS_LOGGED, SEGMENT, CONTENT = " as logged", "segment ", "content"
 NEEDED = ("reward", "propensity")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ope.errors import InvalidRequest
-from ope.estimators.member import Member
+from ope.estimators.member import Valued
+from ope.estimators.paired import Paired
 from ope.estimators.table import ESTIMATORS, MOST, Estimator
 from ope.estimators.tuning import RULES
-from ope.estimators.weighted import Weighted
 from ope.sums import Sums, W
 from ope.terms import Term
 
@@ -28,7 +28,7 @@ class Asked:
 
     name: str
     estimator: Estimator
-    members: tuple[Member | Weighted, ...]
+    members: tuple[Valued, ...]
     rule: str = ""
     most: float | None = None
 
@@ -43,13 +43,17 @@ class Asked:
             return self
         return replace(self, members=(self.estimator.over(slots=slots, loggers=loggers),))
 
+    def paired(self) -> "Asked":
+        """Return it as the difference of two policies over the same rows."""
+        return replace(self, members=tuple(Paired(member) for member in self.members))
+
     @property
     def blocks(self) -> list[tuple[Term, ...]]:
         """The terms of each member, whose products are summed together; the mse rule reads the plain weight too."""
         plain = [(W,)] if self.rule == "mse" else []
         return [*(member.terms for member in self.members), *plain]
 
-    def chosen(self, sums: Sums) -> tuple[Member | Weighted, str | None]:
+    def chosen(self, sums: Sums) -> tuple[Valued, str | None]:
         """Return the member to report, and what to say of the choice, None where there was none."""
         if not self.rule:
             return self.members[0], None

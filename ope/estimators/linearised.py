@@ -30,6 +30,11 @@ class Linearised:
         both = {term: self.gradient.get(term, 0.0) + other.gradient.get(term, 0.0) for term in self._terms(other)}
         return Linearised(self.value + other.value, both, min(self.ddof, other.ddof))
 
+    def less(self, other: "Linearised") -> "Linearised":
+        """Return the value less that of the other policy over the same rows; `other` is in terms of the target."""
+        theirs = {term.against(): -slope for term, slope in other.gradient.items()}
+        return self + Linearised(-other.value, theirs, other.ddof)
+
     @np.errstate(all="ignore")  # an overflow is reported as null, where it is printed
     def stderr(self, sums: Sums) -> float:
         """Return √(gᵀ Cov g / n), in reward units; NaN for one row, which shows no spread."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from ope.estimators.linearised import Linearised
 from ope.sums import Sums
@@ -13,6 +13,19 @@ from ope.weights import Weight
 
 Of: TypeAlias = Callable[[Sums, Weight], Linearised]
 Reads: TypeAlias = Callable[[Weight], tuple[Term, ...]]
+
+
+class Valued(Protocol):
+    """What has a value by the sums of a log, and says which terms of them it reads."""
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms whose means and products it reads."""
+        ...
+
+    def of(self, sums: Sums) -> Linearised:
+        """Return the value and its gradient."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,15 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import stdtrit
 
-from ope.estimators.member import Member
-from ope.estimators.weighted import Weighted
+from ope.estimators.member import Valued
 from ope.sums import Sums, W
 
-Rule: TypeAlias = Callable[[Sums, Sequence[Member | Weighted]], int]
+Rule: TypeAlias = Callable[[Sums, Sequence[Valued]], int]
 SLOPE_DELTA, MSE_DELTA = 0.1, 0.05
 REACH = math.sqrt(6) - 1
 
 
-def slope(sums: Sums, members: Sequence[Member | Weighted]) -> int:
+def slope(sums: Sums, members: Sequence[Valued]) -> int:
     """Return the index of the member that SLOPE++ selects (Tucker and Lee 2021; Su et al. 2020).
 
     From the widest interval to the narrowest, as long as each estimate agrees with all before it: |θ_j − θ_i| ≤
@@ -37,7 +36,7 @@ def slope(sums: Sums, members: Sequence[Member | Weighted]) -> int:
 
 
 @np.errstate(all="ignore")  # an overflow is no minimum, and is reported as null where it is printed
-def mse(sums: Sums, members: Sequence[Member | Weighted]) -> int:
+def mse(sums: Sums, members: Sequence[Valued]) -> int:
     """Return the index of the least bound on the mean squared error (Su, Dimakopoulou, Krishnamurthy, Dudík 2020).
 
     The bound is variance/n + (|bias| + √(2 w̄² ln(2/δ)/n) + 2 max w ln(2/δ)/(3n))², with the bias counted from the

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ope.evaluation import Estimate, Evaluation
+from ope.evaluation import Comparison, Estimate, Evaluation, PartEvaluation
 from ope.formats.asides import Asides
 
 
@@ -23,8 +23,18 @@ def evaluation_as_json(evaluation: Evaluation) -> dict[str, Any]:
         "n": evaluation.n,
         "estimates": [_estimate(estimate) for estimate in evaluation.estimates],
         "diagnostics": {name: finite(value) for name, value in diagnostics.items()},
+        **({} if evaluation.against is None else {"against": _comparison(evaluation.against)}),
+        **({"parts": [_part(part) for part in evaluation.parts]} if evaluation.parts else {}),
         **({} if evaluation.bad_rows is None else {"bad_rows": bad_rows_as_json(evaluation.bad_rows)}),
     }
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    return {"policy": found.policy, "estimates": [_estimate(estimate) for estimate in found.estimates]}
+
+
+def _part(part: PartEvaluation) -> dict[str, Any]:
+    return {"column": part.column, "value": part.value, **evaluation_as_json(part.evaluation)}
 
 
 def bad_rows_as_json(found: Asides) -> dict[str, Any]:

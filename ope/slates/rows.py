@@ -9,7 +9,8 @@ from ope.frames import Columns, Rows, carried, number, require
 from ope.policies import DISTRIBUTION, Policy
 from ope.scoring import has_distribution
 from ope.slates.survey import Survey
-from ope.slates.weights import SLATE, scored_by_columns, scored_by_policy
+from ope.slates.weights import SLATE, scored_against, scored_by_columns, scored_by_policy
+from ope.weights import AGAINST
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "slate": ("pscore", "target_pscore"),
@@ -27,9 +28,12 @@ UNKNOWN_PAIRS = (
 )
 
 
-def ranking_rows(source: Source, columns: Columns, found: Survey, *, policy: Policy | None) -> Rows:
+def ranking_rows(
+    source: Source, columns: Columns, found: Survey, *, policy: Policy | None, against: str | None = None
+) -> Rows:
     """Return the canonical rows, where propensity and target propensity are those of the whole ranking.
 
+    `against` is the policy that it is compared with: `logged`, or under a policy another one of that kind.
     Raises InvalidRequest for a column that is missing, or not whole, and cannot be done without.
     """
     if policy is not None:
@@ -40,6 +44,8 @@ def ranking_rows(source: Source, columns: Columns, found: Survey, *, policy: Pol
         scores = scored_by_columns(found)
     if SLATE not in scores:
         raise InvalidRequest(f"{source.name}: {why_not(SLATE, found, policy=policy)}. {WAY_OUT}")
+    if against is not None:
+        scores |= {AGAINST + name: score for name, score in scored_against(against, found, policy=policy).items()}
     require(source, columns.reward, option="--reward")
     also = carried(source)
     frame = source.frame.with_columns(number(source, columns.reward).alias("reward"), **also).to_native()

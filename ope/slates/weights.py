@@ -11,8 +11,9 @@ from operator import add, mul
 
 import polars as pl
 
+from ope.against import LOGGED
 from ope.errors import InvalidRequest
-from ope.policies import DISTRIBUTION
+from ope.policies import DISTRIBUTION, Policy
 from ope.slates.survey import Survey
 
 SLATE, PREFIX, ITEM, PSEUDO, REWARD, CASCADE_DR = "slate", "prefix", "item", "pseudo", "reward", "cascade_dr"
@@ -68,6 +69,22 @@ def scored_by_policy(name: str, found: Survey) -> dict[str, pl.Expr]:
             lambda slot: _or_one("pscore_item_position", slot, 1.0 / count) / _at("pscore_item_position", slot),
         )
     return scores
+
+
+def scored_against(name: str, found: Survey, *, policy: Policy | None) -> dict[str, pl.Expr]:
+    """Return the raw weights of the policy that rankings are compared with.
+
+    Raises InvalidRequest for one that needs columns of its own.
+    """
+    if policy is None and name != LOGGED:
+        raise InvalidRequest(
+            f"--against {name}: rankings of columns are compared with what was logged: --against {LOGGED}. For two "
+            "policies of your own, take the difference of two runs, whose error is larger."
+        )
+    rewards = _rewards(found)
+    scores = {one: score for one, score in scored_by_policy(name, found).items() if one not in rewards}
+    # In place of its predictions the logging policy has what each slot did earn.
+    return scores | ({CASCADE_DR: reduce(add, rewards.values())} if rewards and name == LOGGED else {})
 
 
 def _rewards(found: Survey) -> dict[str, pl.Expr]:
