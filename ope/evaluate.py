@@ -34,7 +34,7 @@ def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> d
 
 
 def open_files(paths: Sequence[Path | str], question: Question) -> list[Source]:
-    """Return the files as sources; raises InvalidRequest for a path that is no log file, InvalidLog for an empty one."""
+    """Return the files as sources; raises InvalidRequest for a path that is no log, InvalidLog for an empty one."""
     other = [] if question.policies or question.against is None else [question.against]
     numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT, *other]
     kind, report = question.log_format, reported(question.on_bad_rows)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
+from bandit.cli.ope_compare import compare
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.output import Format
 from bandit.cli.scoring import scoring
@@ -24,6 +25,7 @@ from ope.report.table import print_report
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
 app.command("diagnose")(diagnose)
+app.command("compare")(compare)
 
 
 @app.callback()

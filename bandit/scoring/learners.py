@@ -102,7 +102,7 @@ class Counterfactual(Progressive):
         """Learn what the run knew by then, say what it would have done, and accept the row or not."""
         if len(row.ranking) > 1:
             raise InvalidLog(
-                f"row {number:,} is a ranking of {len(row.ranking)}; {self.name} learns from what it would have chosen, "
+                f"row {number:,} is a ranking of {len(row.ranking)}; {self.name} learns from what it would choose, "
                 "which is one action. Judge progressive: on rankings instead."
             )
         p, whole = self._serve(row, number)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ope.bad_rows import REFUSE, beside_decisions
 from ope.comparing.joint import FORMS, joint
-from ope.comparing.max_t import DRAWS, Differences, Pair, differences
+from ope.comparing.max_t import Differences, Pair, differences
 from ope.errors import InvalidRequest
 from ope.evaluate import open_files
 from ope.evaluation import Evaluation
@@ -133,6 +133,3 @@ def _ranked(
 def _place(pairs: Sequence[Pair], j: int, reference: int) -> tuple[int, int]:
     """Return where the pair stands, and the sign that makes it j less the reference."""
     return (pairs.index((j, reference)), 1) if (j, reference) in pairs else (pairs.index((reference, j)), -1)
-
-
-__all__ = ["DRAWS", "Comparison", "Ranked", "compare_files"]
