@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from ope.bad_rows import beside_decisions
+from ope.bad_rows import beside_decisions, reported
 from ope.delays.joined import joined
 from ope.delays.resolve import resolved
 from ope.errors import InvalidRequest, NoRows
@@ -24,6 +24,7 @@ from ope.policies import N_ACTIONS
 from ope.question import USUAL, Question
 from ope.request import Request
 from ope.reward_models.given import with_predictions
+from ope.scored import scored
 
 
 def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> dict[str, Evaluation]:
@@ -32,10 +33,15 @@ def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> d
     Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
     request = Request.of(question)
+    return _evaluate(open_files(paths, question), request)
+
+
+def open_files(paths: Sequence[Path | str], question: Question) -> list[Source]:
+    """Return the files as sources; raises InvalidRequest for a path that is no log, InvalidLog for an empty one."""
     other = [] if question.policies or question.against is None else [question.against]
     numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT, *other]
-    kind, report = question.log_format, request.report
-    return _evaluate([open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths], request)
+    kind, report = question.log_format, reported(question.on_bad_rows)
+    return [open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths]
 
 
 def evaluate_frame(
@@ -52,9 +58,10 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    settled = resolved(sources, request.waiting, reward=request.columns.reward, report=request.report)
-    found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
-    return {name: joined([one[name] for one in found], settled) for name in found[0]}
+    with scored(sources, request.scorer, request.columns, report=request.report) as known:
+        settled = resolved(known, request.waiting, reward=request.columns.reward, report=request.report)
+        found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
+        return {name: joined([one[name] for one in found], settled) for name in found[0]}
 
 
 def _evaluate_version(sources: Sequence[Source], request: Request, aside: Asides) -> dict[str, Evaluation]:

@@ -1,8 +1,6 @@
 """`honeyguide ope`: what a policy would have earned, from a log; parses options and prints."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +10,12 @@ from rich.console import Console
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.html import write_html
+from bandit.cli.ope_compare import compare
 from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.ope_gate import gate
 from bandit.cli.ope_power import power
 from bandit.cli.output import Format
+from bandit.cli.scoring import scoring
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
 from ope.delays.asked import Delays
@@ -37,6 +37,7 @@ app.command()(convert)
 app.command("diagnose")(diagnose)
 app.command("gate")(gate)
 app.command("power")(power)
+app.command("compare")(compare)
 
 
 @app.callback()
@@ -51,7 +52,16 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     *,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="uniform, logged or fixed:ID; repeatable. Default: a column."),
+        typer.Option(
+            help="uniform, logged, fixed:ID, LOOP@VERSION, FILE.json, learn:FILE.json or progressive:FILE.json; "
+            "repeatable. Default: a column."
+        ),
+    ] = None,
+    learning: Annotated[
+        bool, typer.Option("--learning", help="Judge what each FILE.json would have earned learning from scratch.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(envvar="HONEYGUIDE_DATA", help="The data folder of LOOP@VERSION.")
     ] = None,
     reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
     propensity: Annotated[str, typer.Option(help="Column of the logged action's propensity.")] = "propensity",
@@ -154,9 +164,12 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML file, with plots.")] = None,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
-    with exit_codes(), _spinner():
+    with (
+        exit_codes(),
+        scoring(policy or (), data, max_weight, learning=learning, against=against) as (policies, scorer),
+    ):
         question = Question(
-            policies=policy or (),
+            policies=policies,
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
@@ -198,6 +211,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             segments=segment or (),
             window=window,
             weights=html is not None,
+            scorer=scorer,
         )
         report = evaluate_files(files, question)
         write_html(html, context, lambda said: evaluation_page(report, files=list(map(str, files)), asked=said))
@@ -240,13 +254,3 @@ def _print(report: dict[str, Evaluation], output: Format) -> None:
             typer.echo(f"{name}: {note}", err=True)
         if evaluation.bad_rows is not None and evaluation.bad_rows.broken:
             typer.echo(f"{name}: left out {evaluation.bad_rows.broken:,} bad rows", err=True)
-
-
-@contextmanager
-def _spinner() -> Iterator[None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status("Reading the log…"):
-        yield
