@@ -1,5 +1,6 @@
 """A comparison of many targets as exact JSON and as a table for the terminal; computes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from ope.comparing.compare import Comparison, Ranked
 from ope.report.exact_json import finite
+from ope.report.fitting import Fitting
 from ope.report.table import UNDEFINED, number
 
 METHOD = "max_t"
@@ -39,18 +41,23 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 def comparison_as_table(found: Comparison) -> Group:
     """Return a renderable: one row for each target, best first, and in words what may be said of all of them."""
-    table = Table(
-        title=f"{len(found.ranking)} policies on {found.n:,} logged decisions, by {found.estimator}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("policy", min_width=8, overflow="fold")
-    for heading in ("value", "ess", f"less {'baseline' if found.baseline else 'best'}", "interval", "p"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict")
+    less = f"less {'baseline' if found.baseline else 'best'}"
+    wide, narrow = _table(found, ["value", "ess", less, "interval", "p"]), _table(found, ["value", "interval"])
     for one in found.ranking:
-        table.add_row(Text(one.policy), number(one.value), f"{one.ess:,.0f}", *_difference(one), one.verdict)
-    return Group(table, Text(_legend(found)), *map(Text, found.notes))
+        difference, interval, p = _difference(one)
+        wide.add_row(Text(one.policy), number(one.value), f"{one.ess:,.0f}", difference, interval, p, one.verdict)
+        narrow.add_row(Text(one.policy), number(one.value), interval, one.verdict)
+    return Group(Fitting([[wide], [narrow]]), Text(_legend(found)), *map(Text, found.notes))
+
+
+def _table(found: Comparison, headings: Sequence[str]) -> Table:
+    title = f"{len(found.ranking)} policies on {found.n:,} logged decisions, by {found.estimator}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("policy", min_width=16, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    return table
 
 
 def _difference(one: Ranked) -> tuple[str, str, str]:
