@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK := $(VENV)/.spark
 
 .PHONY: demo serve test test-deep lint docs lock clean help
 
@@ -14,6 +15,13 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements.lock
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Spark is half a gigabyte, and of no use without Java: the tests say what was not run for want of it.
+$(SPARK): $(READY) requirements-spark.lock
+	@if command -v java >/dev/null || test -n "$$JAVA_HOME"; then \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements-spark.lock; \
+	fi
 	@touch $@
 
 demo: $(READY) ## run the whole path on real data over HTTP: decide, reward, learn, evaluate
@@ -29,17 +37,20 @@ lint: $(READY) ## style, types and import contracts
 	$(BIN)/lint-imports --no-cache
 
 test: lint ## everything that guards a change, in minutes
-	$(BIN)/python -m pytest -m "not deep"
+	$(BIN)/python -m pytest -m "not deep and not spark"
 
-test-deep: $(READY) ## the long rounds: simulations, faults, the built wheel, the docs site
-	$(BIN)/python -m pytest -m deep --timeout 1200
+test-deep: $(READY) $(SPARK) ## the long rounds: simulations, faults, the built wheel, Spark where Java is, the docs site
+	$(BIN)/python -m pytest -m "deep or spark" --timeout 1200
 	$(MAKE) docs
 
 docs: $(READY) ## build the documentation site into site/
 	$(BIN)/zensical build --clean --strict
 
-lock: $(READY) ## resolve pyproject.toml anew into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+LOCKED := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+
+lock: $(READY) ## resolve pyproject.toml anew into the two locks (needs uv)
+	$(LOCKED) pyproject.toml --group dev -o requirements.lock
+	$(LOCKED) --group spark -o requirements-spark.lock
 
 clean: ## remove what the targets made, but no data
 	rm -rf $(VENV) site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

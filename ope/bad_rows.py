@@ -59,10 +59,9 @@ def without_bad_rows(logs: Sequence[Rows]) -> tuple[list[Rows], Asides]:
 
 def _bad_in(rows: Rows) -> Asides:
     with reading(rows.source.name):
-        counted = only_row(
-            rows.frame.select(_kept(rows).alias("kept")).select(nw.len().alias("n"), nw.col("kept").sum())
-        )
-        broken = counted["n"] - (counted["kept"] or 0)
+        kept = rows.frame.select(kept=_kept(rows).cast(nw.Int64()))
+        counted = only_row(kept.select(nw.len().alias("n"), nw.col("kept").sum()))
+        broken = int(counted["n"] - (counted["kept"] or 0))  # DuckDB sums integers to a Decimal
         listed = breaches(rows, most=SHOWN) if broken else []
     shown = [BadRow(rows.source.name, one.row, f"{one.origin} is {one.value!r}", one.rule.says) for one in listed]
     return Asides(broken, tuple(shown))

@@ -52,8 +52,15 @@ def _broken(rows: Rows, most: int) -> list[tuple[dict[str, Any], Rule]]:
     marked = _numbered(rows.frame).with_columns(**kept)
     # Null neither keeps nor breaks a comparison, so "not kept" is what is asked for, null included.
     broken = nw.any_horizontal(*(~nw.col(name) | nw.col(name).is_null() for name in kept), ignore_nulls=True)
-    found = in_memory(marked.filter(broken).head(most)).rows(named=True)
+    found = in_memory(_in_their_order(marked.filter(broken)).head(most)).rows(named=True)
     return [(row, next(rule for i, rule in enumerate(rules) if not row[f"keeps {i}"])) for row in found]
+
+
+def _in_their_order(frame: Frame) -> Frame:
+    # What is first is only the same everywhere where it has been sorted; polars keeps the order by itself.
+    if isinstance(frame, nw.DataFrame) or frame.implementation.is_polars():
+        return frame
+    return frame.sort(ROW) if ROW in frame.collect_schema().names() else frame
 
 
 def _numbered(frame: Frame) -> Frame:

@@ -11,11 +11,11 @@ import polars as pl
 from ope.bad_rows import beside_decisions, reported
 from ope.delays.joined import joined
 from ope.delays.resolve import resolved
+from ope.engines.table import open_on
 from ope.errors import InvalidRequest, NoRows
 from ope.evaluation import OF_COLUMNS, Evaluation, PartEvaluation
 from ope.formats.asides import Asides
 from ope.formats.columns import ROW_WEIGHT
-from ope.formats.files import open_log
 from ope.formats.source import Source
 from ope.judge import judge
 from ope.log import read_log
@@ -33,15 +33,15 @@ def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> d
     Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be read.
     """
     request = Request.of(question)
-    return _evaluate(open_files(paths, question), request)
+    return _evaluate(open_sources(paths, question), request)
 
 
-def open_files(paths: Sequence[Path | str], question: Question) -> list[Source]:
-    """Return the files as sources; raises InvalidRequest for a path that is no log, InvalidLog for an empty one."""
+def open_sources(paths: Sequence[Path | str], question: Question) -> list[Source]:
+    """Return the files on the question's engine, opened and not read; errors as of evaluate_files."""
     other = [] if question.policies or question.against is None else [question.against]
     numeric = [*question.columns.numeric, N_ACTIONS, ROW_WEIGHT, *other]
-    kind, report = question.log_format, reported(question.on_bad_rows)
-    return [open_log(Path(path), numeric=numeric, kind=kind, report=report) for path in paths]
+    engine, kind, report = question.engine, question.log_format, reported(question.on_bad_rows)
+    return [open_on(engine, Path(path), numeric=numeric, kind=kind, report=report) for path in paths]
 
 
 def evaluate_frame(

@@ -49,6 +49,9 @@ class Columns:
 
 REQUIRED = ("reward", "propensity", "target_propensity")
 PREDICTED = ("q_logged", "q_target")
+UNDER_A_POLICY = ("q_missing", "off_support")
+"""What only the scoring of a policy makes; a log that `ope score` has written has them as columns."""
+
 SHOWN_NAMES = 30
 AT = "at"
 
@@ -92,8 +95,14 @@ def rows_from_columns(
         origin |= predictions(source, columns)
     origin |= others
     chosen = [number(source, column).alias(name) for name, column in origin.items()]
-    more = [expression.alias(name) for name, expression in also.items()]
+    scored = {name: number(source, name) for name in UNDER_A_POLICY if _is_numeric(source, name)}
+    more = [expression.alias(name) for name, expression in ({**scored, **also}).items()]
     return Rows(source=source, frame=source.frame.select(*chosen, *more), origin=origin)
+
+
+def _is_numeric(source: Source, column: str) -> bool:
+    schema = source.frame.collect_schema()
+    return column in schema and schema[column].is_numeric()
 
 
 def carried(source: Source) -> dict[str, nw.Expr]:
@@ -113,7 +122,7 @@ def predictions(source: Source, columns: Columns) -> dict[str, str]:
 
 def require(source: Source, column: str, *, option: str) -> None:
     """Raise InvalidRequest unless the log has the column; the error suggests the closest name."""
-    present = source.columns
+    present = [name for name in source.columns if name != LINE]
     if column in present:
         return
     others = [name for name in present if name not in (*REQUIRED, *PREDICTED)]

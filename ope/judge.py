@@ -19,6 +19,7 @@ from ope.frames import Rows
 from ope.intervals.checks import held_to
 from ope.intervals.evidence import Evidence
 from ope.log import Log
+from ope.ordered import why_unordered
 from ope.policies import Policy
 from ope.replaying import replayed
 from ope.request import Request
@@ -54,6 +55,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         why_not=lambda missing: log.why_not(missing, policy),
     )
     asked, unfit = fitting(asked, request.waiting.way, given=request.wanted.given)
+    asked, unordered = _sums_only(asked, logs, given=request.wanted.given)
     paired = (
         () if request.against is None else tuple(one.paired() for one in asked if _can_be_paired(one, columns, request))
     )
@@ -74,6 +76,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
             *_of_scorer(request, policy),
             *aside.notes(),
             *unfit,
+            *unordered,
             *left_out,
             *bounding.notes,
             *(note for _, notes in found for note in notes),
@@ -140,6 +143,14 @@ def _total(logs: Sequence[Rows], plan: Plan, aside: Asides) -> Tally:
         left_out = "".join(f" {note[0].upper()}{note[1:]}." for note in aside.notes())
         raise NoRows(f"{names}: no rows; an estimate needs at least one settled decision.{left_out}{broken}")
     return reduce(add, tallies)
+
+
+def _sums_only(asked: tuple[Asked, ...], logs: Sequence[Rows], *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:
+    folds = [one.name for one in asked if not one.members]
+    why = next(filter(None, map(why_unordered, logs)), None)
+    if given or not folds or why is None:
+        return asked, []  # where a fold was named, it says itself why it cannot be
+    return tuple(one for one in asked if one.members), [f"left out {', '.join(folds)}: {why.partition('.')[0]}"]
 
 
 def _predicted_only(asked: tuple[Asked, ...], total: Tally, *, given: bool) -> tuple[tuple[Asked, ...], list[str]]:

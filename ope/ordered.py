@@ -38,6 +38,21 @@ class Part:
         return found
 
 
+def why_unordered(rows: Rows) -> str | None:
+    """Return why no fold can go through these rows, and the way out; None where one can."""
+    if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
+        return (
+            f"{rows.frame.implementation} keeps rows in no order. Choose --engine polars, or hand over a frame of "
+            "polars, pandas or pyarrow."
+        )
+    if ROW_WEIGHT in rows.columns:
+        return (
+            "these rows stand for several decisions each. Judge by the estimators that are sums, with --interval "
+            "normal."
+        )
+    return None
+
+
 def in_order(logs: Sequence[Rows], select: Select, *, what: str) -> Iterator[Part]:
     """Yield what `select` makes of the sources' rows, as they stand there, AT_ONCE at a time.
 
@@ -45,7 +60,11 @@ def in_order(logs: Sequence[Rows], select: Select, *, what: str) -> Iterator[Par
     InvalidRequest.
     """
     for rows in logs:
-        _check(rows, what)
+        why = why_unordered(rows)
+        if why is not None:
+            raise InvalidRequest(
+                f"{rows.source.name}: {what} goes through the decisions one after the other, and {why}"
+            )
         start = 0
         with reading(rows.source.name):
             for found in _cut(select(rows.frame)):
@@ -58,19 +77,6 @@ def weighed_rewards(*more: str) -> Select:
     found = {name: raw_weight(name) for name in (RAW, REWARD, *more)}
     chosen = [nw.col(name) if weight is None else weight.alias(name) for name, weight in found.items()]
     return lambda frame: frame.select(*chosen)
-
-
-def _check(rows: Rows, what: str) -> None:
-    if not (isinstance(rows.frame, nw.DataFrame) or rows.frame.implementation.is_polars()):
-        raise InvalidRequest(
-            f"{rows.source.name}: {what} goes through the rows in their order, and {rows.frame.implementation} "
-            "keeps none. Give a file, or a frame of polars, pandas or pyarrow."
-        )
-    if ROW_WEIGHT in rows.columns:
-        raise InvalidRequest(
-            f"{rows.source.name}: {what} takes one decision after the other, and these rows stand for "
-            "several each. Judge by the estimators that are sums, with --interval normal."
-        )
 
 
 def _cut(frame: Frame) -> Iterator[nw.DataFrame[Any]]:

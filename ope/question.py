@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ope.bad_rows import REFUSE
 from ope.delays.asked import AS_SETTLED, Delays
 from ope.embedding_model import EmbeddingModel
+from ope.engines.table import POLARS
 from ope.frames import Columns
 from ope.intervals.confidence import Side
 from ope.reward_models.asked import RewardModel
@@ -20,10 +21,11 @@ class Question:
     """One evaluation's options, each the command's option of its name; see docs/reference/ope.md.
 
     Without `policies` the target is what the log's target-propensity column holds. `log_format` is the files' format
-    where their names and first lines do not tell, and `on_bad_rows` whether bad rows are refused or reported. `delays`
-    says how decisions count whose reward has not come. `against` names the policy that each target is compared with: a
-    spec like `policies` or, without them, `logged` or a column. Each column of `segments`, and windows of the length
-    `window` (`6h`, `1d`), cut the log into parts that are judged each alone too.
+    where their names and first lines do not tell, `engine` what reads and adds them up (a frame's engine is its own),
+    and `on_bad_rows` whether bad rows are refused or reported. `delays` says how decisions count whose reward has not
+    come. `against` names the policy that each target is compared with: a spec like `policies` or, without them,
+    `logged` or a column. Each column of `segments`, and windows of the length `window` (`6h`, `1d`), cut the log into
+    parts that are judged each alone too.
     `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on;
     `embedding_model` tells actions by their embedding, which without it is a category.
     `weights` asks for a histogram of each policy's weights, which takes a pass of its own.
@@ -47,6 +49,7 @@ class Question:
     embedding_model: EmbeddingModel | None = None
     log_format: str | None = None
     on_bad_rows: str = REFUSE
+    engine: str = POLARS
     delays: Delays = AS_SETTLED
     against: str | None = None
     segments: Sequence[str] = ()

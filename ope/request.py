@@ -6,6 +6,7 @@ from ope.bad_rows import reported
 from ope.delays.asked import BOUNDS, IPCW
 from ope.delays.waiting import Waiting
 from ope.embedding_model import EmbeddingModel, check_embedding
+from ope.engines.table import POLARS, checked_engine
 from ope.errors import InvalidRequest
 from ope.estimators.asked import Wanted, wanted
 from ope.frames import Columns
@@ -45,6 +46,7 @@ class Request:
     declared: Declared = NOTHING
     embedding_model: EmbeddingModel | None = None
     report: bool = False
+    engine: str = POLARS
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False
@@ -82,6 +84,7 @@ class Request:
             declared=question.declared,
             embedding_model=question.embedding_model,
             report=reported(question.on_bad_rows),
+            engine=checked_engine(question.engine),
             against=question.against,
             cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
             weights=question.weights,

@@ -30,11 +30,11 @@ def _finite(value: nw.Expr) -> nw.Expr:
 
 
 def _positive_probability(p: nw.Expr) -> nw.Expr:
-    return (p > 0) & (p <= 1 + ROUNDING)
+    return p.is_finite() & (p > 0) & (p <= 1 + ROUNDING)
 
 
 def _probability(p: nw.Expr) -> nw.Expr:
-    return (p >= 0) & (p <= 1 + ROUNDING)
+    return p.is_finite() & (p >= 0) & (p <= 1 + ROUNDING)
 
 
 _PREDICTION = "Predict it for every row, or judge with --estimators ips,snips."

@@ -115,7 +115,8 @@ def in_polars(source: Source) -> Source:
     if not isinstance(frame.to_native(), pl.LazyFrame):
         raise InvalidRequest(
             f"{source.name}: --policy is scored in polars or pandas, not in {frame.implementation}. "
-            "Give a target_propensity column instead, or hand over a polars LazyFrame."
+            "Write its propensities first (honeyguide ope score FILE --policy … --out rows.parquet) and judge those, "
+            "or hand over a polars LazyFrame."
         )
     return Source(name=source.name, frame=frame, raw=frame)
 

@@ -22,7 +22,7 @@ from ope.row_weights import weighted
 from ope.rules import row_holds
 from ope.sums import Array, Sums, W
 from ope.terms import Term
-from ope.weights import AGAINST, RAW
+from ope.weights import AGAINST, RAW, safe_name
 
 Named: TypeAlias = dict[str, nw.Expr]
 Pair: TypeAlias = tuple[Term, Term]
@@ -81,7 +81,7 @@ def tally(rows: Rows, plan: Plan) -> Tally | None:
         total = _totals(rows, frame, plan, terms=terms, centres=centres)
     if total["n"] == 0:
         return None
-    broken = total["n"] - (total["kept"] or 0)
+    broken = int(total["n"] - (total["kept"] or 0))  # DuckDB sums integers to a Decimal
     if broken:
         raise first_breach(rows, broken=broken)
     return _tally(total, plan, centres, pivot=pivot)
@@ -100,12 +100,12 @@ def weighed(frame: Frame, plan: Plan) -> Frame:
     # Those of single loggers are made of the plain ones.
     plain = {RAW} | {AGAINST + RAW for column in columns if column.startswith((AGAINST + RAW, f"{AGAINST}logger:"))}
     raw = _with(_with(frame, _raw(sorted(plain))), _raw(sorted(columns - plain)))
-    return _with(raw, {one.name: one.of(nw.col(one.column)) for one in weights if one.transform})
+    return _with(raw, {one.name: one.of(nw.col(safe_name(one.column))) for one in weights if one.transform})
 
 
 def _raw(columns: Iterable[str]) -> Named:
     found = {column: raw_weight(column) for column in columns}
-    return {column: expression for column, expression in found.items() if expression is not None}
+    return {safe_name(column): expression for column, expression in found.items() if expression is not None}
 
 
 def _with(frame: Frame, columns: Named) -> Frame:

@@ -16,7 +16,7 @@ from ope.weights import RAW
 PER_DECADE = 10
 _ZERO = -1
 _LOWEST = 400
-"""Decades below 1 from which places are counted, so that cutting them off rounds down."""
+"""Decades below 1 from which places are counted, so that no place is below 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ def bins_of(frame: Frame, weight: nw.Expr | None, *, weighted: bool) -> Frame:
     wide = frame.select(w=w, mass=w * h)
     # The logarithm of 0 is no number that an integer can hold.
     positive = nw.when(nw.col("w") > 0).then(nw.col("w")).otherwise(1.0)
-    place = ((positive.log(10) + _LOWEST) * PER_DECADE).cast(nw.Int64())
+    # Engines differ in what a cast does to fractions: DuckDB rounds, Arrow refuses.
+    place = ((positive.log(10) + _LOWEST) * PER_DECADE).floor().cast(nw.Int64())
     placed = nw.when(nw.col("w") > 0).then(place).otherwise(_ZERO)
     known: Frame = wide.filter(nw.col("w") >= 0).select(place=placed, mass=nw.col("mass"), rows=nw.lit(1))
     return known.group_by("place").agg(nw.col("rows").sum(), nw.col("mass").sum())

@@ -29,6 +29,11 @@ class Transform:
     holds: Callable[[float], bool]
 
 
+def safe_name(name: str) -> str:
+    """Return a column's name that means itself on every engine; Spark takes a dot for a field of a struct."""
+    return name.replace("%", "%25").replace(".", "%2E")
+
+
 def _clip(w: nw.Expr, most: float) -> nw.Expr:
     """min(w, λ) (Ionides 2008; Bottou et al. 2013)."""
     return w.clip(upper_bound=most)
@@ -86,7 +91,7 @@ class Weight:
     @property
     def name(self) -> str:
         """The column's name for the frame that is summed."""
-        return f"{self.column}|{self.transform}:{self.at!r}" if self.transform else self.column
+        return safe_name(f"{self.column}|{self.transform}:{self.at!r}" if self.transform else self.column)
 
     def of(self, raw: nw.Expr) -> nw.Expr:
         """Return the transformed weight as an expression."""

@@ -15,11 +15,13 @@ from bandit.cli.ope_diagnose import diagnose
 from bandit.cli.ope_gate import gate
 from bandit.cli.ope_power import power
 from bandit.cli.output import Format
+from bandit.cli.score import score
 from bandit.cli.scoring import scoring
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
 from ope.delays.asked import Delays
 from ope.embedding_model import COUNT, EmbeddingModel
+from ope.engines.table import POLARS
 from ope.errors import InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.evaluation import Evaluation
@@ -34,6 +36,7 @@ from ope.reward_models.untrained import Declared
 
 app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another one logged.")
 app.command()(convert)
+app.command()(score)
 app.command("diagnose")(diagnose)
 app.command("gate")(gate)
 app.command("power")(power)
@@ -160,6 +163,9 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     window: Annotated[
         str | None, typer.Option(help="Length of the windows of time that are judged each alone: 6h, 1d, 2w.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What reads the files and adds them up: polars, pandas, duckdb or pyspark.")
+    ] = POLARS,
     output: Annotated[Format, typer.Option("--format", help="How to print the report.")] = Format.TABLE,
     html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML file, with plots.")] = None,
 ) -> None:
@@ -212,6 +218,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             window=window,
             weights=html is not None,
             scorer=scorer,
+            engine=engine,
         )
         report = evaluate_files(files, question)
         write_html(html, context, lambda said: evaluation_page(report, files=list(map(str, files)), asked=said))

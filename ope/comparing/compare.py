@@ -10,7 +10,7 @@ from ope.bad_rows import REFUSE, beside_decisions
 from ope.comparing.joint import FORMS, joint
 from ope.comparing.max_t import Differences, Pair, differences
 from ope.errors import InvalidRequest
-from ope.evaluate import open_files
+from ope.evaluate import open_sources
 from ope.evaluation import Evaluation
 from ope.judge import judge
 from ope.log import read_log
@@ -77,7 +77,7 @@ def compare_files(
     request = Request.of(question)
     level = request.ask.confidence.level
     names = [policy.name for policy in request.policies]
-    sources, aside = beside_decisions(open_files(paths, question), report=False)
+    sources, aside = beside_decisions(open_sources(paths, question), report=False)
     with scored(sources, request.scorer, request.columns, report=False) as sources:
         log = read_log(sources, request)
         judged = {policy.name: judge(log, request, aside, policy=policy) for policy in request.policies}

@@ -8,6 +8,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 
+from ope.engines.trouble import trouble
 from ope.errors import InvalidLog, InvalidRequest
 from ope.formats import dsjson, guess, vw_text
 from ope.formats.columns import LOG_COLUMNS, TIMES
@@ -32,6 +33,8 @@ NESTED: dict[str, pl.DataType] = {
     "q_slot_target": pl.List(pl.Float64()),
 }
 INFER_ROWS = 10_000
+OF_A_LOGGER = "propensity_"
+"""What comes before a logger's id in the name of the column of its propensities."""
 
 
 def open_log(path: Path, *, numeric: Sequence[str], kind: str | None = None, report: bool = False) -> Source:
@@ -60,10 +63,10 @@ def open_log(path: Path, *, numeric: Sequence[str], kind: str | None = None, rep
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turn what polars says of an unreadable file into an error that names it and the way out."""
+    """Turn what an engine says of an unreadable file into an error that names it and the way out."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
+    except trouble() as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidLog(
             f"{name}: cannot be read: {reason}. A log must be whole and match its extension: "
@@ -108,7 +111,7 @@ def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
 
 def _numbers(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
     schema = raw.collect_schema()
-    text = [name for name in numeric if schema.get(name) == pl.String]
+    text = [name for name in schema if schema[name] == pl.String and _holds_numbers(name, numeric)]
     return raw.with_columns(_number(pl.col(name).str.strip_chars()).alias(name) for name in text)
 
 
@@ -121,6 +124,10 @@ def _number(said: pl.Expr) -> pl.Expr:
 def _lists_as_text(raw: pl.LazyFrame) -> list[tuple[str, pl.DataType]]:
     schema = raw.collect_schema()
     return [(name, kind) for name, kind in NESTED.items() if schema.get(name) == pl.String]
+
+
+def _holds_numbers(column: str, numeric: Sequence[str]) -> bool:
+    return column in numeric or column.startswith(OF_A_LOGGER)
 
 
 def _scan_open_bandit(path: Path, _: Sequence[str]) -> pl.LazyFrame:

@@ -1,5 +1,6 @@
 """Agreement with the textbook formulas in numpy, and of the engines with one another."""
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -29,6 +30,7 @@ ENGINES = [
     pytest.param(pl.LazyFrame(LOG), id="polars lazy"),
     pytest.param(pd.DataFrame(LOG), id="pandas"),
     pytest.param(pl.DataFrame(LOG).to_arrow(), id="pyarrow"),
+    pytest.param(duckdb.from_arrow(pl.DataFrame(LOG).to_arrow()), id="duckdb"),
     pytest.param(LOG, id="numpy arrays"),
 ]
 
