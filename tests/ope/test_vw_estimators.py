@@ -1,11 +1,11 @@
-"""Agreement of the intervals with VowpalWabbit's estimators, which were written by the authors of the papers."""
+"""Agreement of estimates and intervals with VowpalWabbit's estimators, which were written by the authors of the papers."""
 
 import math
 
 import numpy as np
 import polars as pl
 import pytest
-from estimators.bandits import cressieread, cs, gaussian
+from estimators.bandits import cressieread, cs, gaussian, ips, snips
 
 from ope.evaluate import evaluate_frame
 from ope.intervals.confidence import Confidence
@@ -68,3 +68,15 @@ def test_the_normal_interval_agrees(seed, n, rate) -> None:
     frame = dict(zip(("propensity", "target_propensity", "reward"), rows, strict=True))
     (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(estimators=["ips"], level=0.9)).values()
     assert evaluation.estimates[0].interval == pytest.approx(theirs(gaussian.Interval(), rows, 0.1), abs=1e-9)
+
+
+@ALL
+def test_ips_and_snips_agree(seed, n, rate) -> None:
+    """Their values, to 1e-9."""
+    rows = log(seed, n, rate)
+    frame = dict(zip(("propensity", "target_propensity", "reward"), rows, strict=True))
+    (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(estimators=["ips", "snips"])).values()
+    for ours, expected in zip(evaluation.estimates, (ips.Estimator(), snips.Estimator()), strict=True):
+        for p_log, p_target, reward in zip(*(column.tolist() for column in rows), strict=True):
+            expected.add_example(p_log, reward, p_target)
+        assert ours.value == pytest.approx(expected.get(), abs=1e-9)
