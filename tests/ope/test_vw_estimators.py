@@ -1,4 +1,4 @@
-"""Agreement of estimates and intervals with VowpalWabbit's estimators, which were written by the authors of the papers."""
+"""Agreement of estimates and intervals with VowpalWabbit's estimators, by the authors of the papers."""
 
 import math
 
