@@ -58,7 +58,8 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    with scored(sources, request.scorer, request.columns, report=request.report) as known:
+    features = request.reads_features
+    with scored(sources, request.scorer, request.columns, report=request.report, features=features) as known:
         settled = resolved(known, request.waiting, reward=request.columns.reward, report=request.report)
         found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
         return {name: joined([one[name] for one in found], settled) for name in found[0]}

@@ -63,6 +63,12 @@ class Request:
         # What was predicted when deciding, or by a model that was frozen before the first decision.
         return "past" if self.policies or self.declared.until is not None else "column"
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether anything but a policy looks at what was known when deciding."""
+        cut = any(column.startswith(("context.", "actions")) or column == "context" for column in self.cuts.segments)
+        return cut or self.model is not None or self.embedding_model is not None
+
     @staticmethod
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""

@@ -31,12 +31,12 @@ FEATURES = ("context", "actions")
 
 @contextmanager
 def scored(
-    sources: Sequence[Source], scorer: Scorer | None, columns: Columns, *, report: bool
+    sources: Sequence[Source], scorer: Scorer | None, columns: Columns, *, report: bool, features: bool = False
 ) -> Iterator[list[Source]]:
     """Yield the sources with the targets' columns in them, one read of the log for all targets.
 
     Raises what the scorer raises for the log as a whole, and InvalidLog for a row that it cannot score; with `report`
-    such a row has no target propensity, which breaks the rule for it.
+    such a row has no target propensity, which breaks the rule for it. With `features` the log's own are kept as well.
     """
     if scorer is None:
         yield list(sources)
@@ -45,7 +45,8 @@ def scored(
     scorer.begin({log.name: _canonical(log, scorer, columns) for log in logs})
     with TemporaryDirectory(prefix="honeyguide-scored-") as folder:
         yield [
-            _into_file(log, scorer, columns, Path(folder) / f"{i}.parquet", report=report) for i, log in enumerate(logs)
+            _into_file(log, scorer, columns, Path(folder) / f"{i}.parquet", report=report, features=features)
+            for i, log in enumerate(logs)
         ]
 
 
@@ -59,9 +60,9 @@ def _canonical(log: Source, scorer: Scorer, columns: Columns) -> pl.LazyFrame:
     return chosen
 
 
-def _into_file(log: Source, scorer: Scorer, columns: Columns, path: Path, *, report: bool) -> Source:
+def _into_file(log: Source, scorer: Scorer, columns: Columns, path: Path, *, report: bool, features: bool) -> Source:
     frame: pl.LazyFrame = log.frame.to_native()
-    kept = [name for name in log.columns if name not in FEATURES]
+    kept = [name for name in log.columns if features or name not in FEATURES]
     writer: pq.ParquetWriter | None = None
     start = 0
     try:

@@ -23,6 +23,7 @@ from bandit.settings import LoopConfig, read_config
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files
 from ope.question import Question
+from ope.reward_models.asked import RewardModel
 from store.log.memory import MemoryStore
 
 POLICIES: list[dict[str, Any]] = [
@@ -211,3 +212,22 @@ def test_a_version_that_is_not_there_is_no_question(spec: str, says: str) -> Non
     line = store.configs(LOOP)[0]
     with pytest.raises(InvalidRequest, match=says):
         find_version(store, spec.format(line=line_name(read_config(line.config))))
+
+
+def test_models_and_segments_see_the_features_of_a_scored_log(tmp_path: Path) -> None:
+    """A reward model and a segment inside the context go together with a policy that is scored."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 80))
+    log, file = exported(store, tmp_path), tmp_path / "p.json"
+    file.write_text('{"kind": "beta_ts"}')
+    with open_scorer([str(file)], data=tmp_path, given=False) as scorer:
+        asked = Question(
+            policies=[str(file)],
+            scorer=scorer,
+            segments=["context.who"],
+            model=RewardModel(kind="ridge"),
+            estimators=["dr"],
+        )
+        found = evaluate_files([log], asked)[str(file)]
+    assert {part.value for part in found.parts} == {"u0", "u1", "u2"}
+    assert found.predictions_from == "cross_fitted"
