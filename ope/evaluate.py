@@ -50,7 +50,9 @@ def evaluate_frame(
 ) -> dict[str, Evaluation]:
     """Return the evaluation of each policy on a frame, or on a mapping of names to arrays; see evaluate_files."""
     request = Request.of(question)
-    log = nw.from_native(pl.DataFrame(frame) if isinstance(frame, Mapping) else frame)
+    given = pl.DataFrame(frame) if isinstance(frame, Mapping) else frame
+    # Lazy, polars goes through the rows once; eager, it makes a column of each step.
+    log = nw.from_native(given.lazy() if isinstance(given, pl.DataFrame) else given)
     return _evaluate([Source(name="frame", frame=log, raw=log)], request)
 
 

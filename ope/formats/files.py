@@ -13,7 +13,9 @@ from ope.errors import InvalidLog, InvalidRequest
 from ope.formats import dsjson, guess, vw_text
 from ope.formats.columns import LOG_COLUMNS, TIMES
 from ope.formats.guess import checked_format, guessed
+from ope.formats.lines import COMPRESSED
 from ope.formats.linewise import Reader, scan_lines
+from ope.formats.ndjson_blocks import scan_blocks
 from ope.formats.open_bandit import with_our_names
 from ope.formats.source import Source
 from ope.formats.tolerant import NdjsonRows, csv_rows, csv_schema
@@ -102,7 +104,9 @@ def _scan_ndjson(path: Path, numeric: Sequence[str]) -> pl.LazyFrame:
     wanted = dict.fromkeys(numeric, pl.String()) | NESTED
     wanted |= {name: pl.String() for name in TIMES if seen.get(name) == pl.Null}  # the first reward may come later
     overrides = {name: kind for name, kind in wanted.items() if name in seen}
-    return pl.scan_ndjson(path, infer_schema_length=INFER_ROWS, schema_overrides=overrides)
+    if path.suffix.lower() in COMPRESSED:
+        return pl.scan_ndjson(path, infer_schema_length=INFER_ROWS, schema_overrides=overrides)
+    return scan_blocks(path, {**seen, **overrides})
 
 
 def _parse(raw: pl.LazyFrame, numeric: Sequence[str]) -> pl.LazyFrame:
