@@ -22,8 +22,11 @@ from bandit.scoring.version import Version, find_version
 from bandit.settings import LoopConfig, read_config
 from ope.errors import InvalidLog, InvalidRequest
 from ope.evaluate import evaluate_files
+from ope.gate.config import Gate
+from ope.gate.judge import gate_files
 from ope.question import Question
 from ope.reward_models.asked import RewardModel
+from ope.score import score_files
 from store.log.memory import MemoryStore
 
 POLICIES: list[dict[str, Any]] = [
@@ -231,3 +234,26 @@ def test_models_and_segments_see_the_features_of_a_scored_log(tmp_path: Path) ->
         found = evaluate_files([log], asked)[str(file)]
     assert {part.value for part in found.parts} == {"u0", "u1", "u2"}
     assert found.predictions_from == "cross_fitted"
+
+
+def test_a_version_is_scored_into_columns_and_gated_by_them(tmp_path: Path) -> None:
+    """`ope score` keeps what the linter and the gate look at; the file is judged as the version itself is."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "linear_ts"}), 90))
+    log = pl.read_parquet(exported(store, tmp_path))
+    name = log["model_version"][40]
+    later, out = tmp_path / "later.parquet", tmp_path / "scored.parquet"
+    log.filter(pl.col("at") > log["at"][41]).write_parquet(later)
+    version = find_version(store, f"{LOOP}@{name}")
+
+    def asked() -> Question:
+        return Question(policies=["v"], scorer=PolicyScorer([of_version("v", version)]), estimators=["ips", "dr"])
+
+    assert score_files([later], out, asked()) == pl.read_parquet(later).height
+    direct, written = evaluate_files([later], asked())["v"], evaluate_files([out], Question(estimators=["ips", "dr"]))
+    assert [one.value for one in written["columns"].estimates] == pytest.approx([one.value for one in direct.estimates])
+    gate = Gate(reward_range=(0.0, 1.0), target_version=name, min_outcomes=10, min_ess=5)
+    rules = {rule.name: rule for rule in gate_files([out], gate).verdict.rules}
+    assert rules["overlap"].holds
+    assert rules["order"].says.startswith("Decisions stood in the order")
+    assert rules["outcomes"].value == pl.read_parquet(later).height
