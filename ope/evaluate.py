@@ -24,6 +24,7 @@ from ope.policies import N_ACTIONS
 from ope.question import USUAL, Question
 from ope.request import Request
 from ope.reward_models.given import with_predictions
+from ope.scored import scored
 
 
 def evaluate_files(paths: Sequence[Path | str], question: Question = USUAL) -> dict[str, Evaluation]:
@@ -59,9 +60,11 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
-    settled = resolved(sources, request.waiting, reward=request.columns.reward, report=request.report)
-    found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
-    return {name: joined([one[name] for one in found], settled) for name in found[0]}
+    features = request.reads_features
+    with scored(sources, request.scorer, request.columns, report=request.report, features=features) as known:
+        settled = resolved(known, request.waiting, reward=request.columns.reward, report=request.report)
+        found = [_evaluate_version(version, request, aside + settled.bad) for version in settled.versions]
+        return {name: joined([one[name] for one in found], settled) for name in found[0]}
 
 
 def _evaluate_version(sources: Sequence[Source], request: Request, aside: Asides) -> dict[str, Evaluation]:

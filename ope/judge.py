@@ -73,6 +73,7 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         estimates=tuple(estimate for estimate, _ in found),
         diagnostics=diagnose(total.sums),
         notes=(
+            *_of_scorer(request, policy),
             *aside.notes(),
             *unfit,
             *unordered,
@@ -88,6 +89,13 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         against=_comparison(request, differences),
         weights=weight_bins(logs) if request.weights and not request.part else None,
     )
+
+
+def _of_scorer(request: Request, policy: Policy | None) -> Sequence[str]:
+    scorer = request.scorer
+    if scorer is None or policy is None or policy.name not in scorer.targets or request.part:
+        return ()
+    return scorer.notes(policy.name)
 
 
 def _can_be_paired(asked: Asked, columns: frozenset[str], request: Request) -> bool:

@@ -48,7 +48,7 @@ class Log:
             return kernel_rows(
                 source, request.columns, bandwidth=request.bandwidth, predicted=predicted, against=request.against
             )
-        other = None if request.against is None or policy is None else parse_policy(request.against)
+        other = None if request.against is None or policy is None else parse_policy(request.against, request.scorer)
         if request.embedding_model is not None and policy is not None:
             return marginal_rows(source, request.columns, policy, predicted=predicted, against=other)
         if self.shares is not None and policy is not None:

@@ -1,4 +1,4 @@
-"""Target policies that need nothing but the log: uniform, logged, and one fixed action.
+"""Target policies as expressions: uniform, logged and one fixed action, which need only the log, and scored ones.
 
 Each is scored row by row into the canonical columns. What the online model predicted before the
 reward (`predicted_rewards`) gives DM and DR a q that was trained on the past only. Scoring works on
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from ope.errors import InvalidRequest
+from ope.scorer import Scorer
 
 DISTRIBUTION, PREDICTED, N_ACTIONS = "distribution", "predicted_rewards", "n_actions"
-SPECS = "uniform, logged or fixed:ID"
+SPECS = "uniform, logged, fixed:ID, LOOP@VERSION or FILE.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,32 @@ class Policy:
         return (played | _is_in_row(self.action)) if distribution else played
 
 
-def parse_policy(spec: str) -> Policy:
-    """Return the policy that `uniform`, `logged` or `fixed:ID` names; else raise InvalidRequest."""
+def scored_policy(name: str) -> Policy:
+    """Return a policy whose propensities a scorer has put into the log's columns."""
+    own = pl.col(scored_distribution(name))
+    impossible = _masses().list.eval((pl.element() <= 0).cast(pl.Float64))
+    return Policy(
+        name=name,
+        propensity=lambda _: pl.col(scored_propensity(name)),
+        value=lambda predicted: (predicted * own).list.sum(),
+        off_support=(own * impossible).list.sum(),
+    )
+
+
+def scored_propensity(target: str) -> str:
+    """Return the name of the column with a scored target's probability of the logged action."""
+    return f"honeyguide: {target}: propensity"
+
+
+def scored_distribution(target: str) -> str:
+    """Return the name of the column with a scored target's whole distribution, aligned with the logged one."""
+    return f"honeyguide: {target}: distribution"
+
+
+def parse_policy(spec: str, scorer: Scorer | None = None) -> Policy:
+    """Return what `uniform`, `logged`, `fixed:ID` or a target of the scorer names; else raise InvalidRequest."""
+    if scorer is not None and spec in scorer.targets:
+        return scored_policy(spec)
     kind, _, action = spec.partition(":")
     if spec == "uniform":
         return _uniform()

@@ -11,6 +11,7 @@ from ope.frames import Columns
 from ope.intervals.confidence import Side
 from ope.reward_models.asked import RewardModel
 from ope.reward_models.untrained import NOTHING, Declared
+from ope.scorer import Scorer
 
 CANONICAL = Columns()
 
@@ -28,6 +29,7 @@ class Question:
     `model` predicts the rewards anew; `declared` says what the model behind the log's own predictions was trained on;
     `embedding_model` tells actions by their embedding, which without it is a category.
     `weights` asks for a histogram of each policy's weights, which takes a pass of its own.
+    `scorer` scores those of `policies` that are its targets; it is used up by one evaluation.
     """
 
     policies: Sequence[str] = ()
@@ -53,6 +55,7 @@ class Question:
     segments: Sequence[str] = ()
     window: str | None = None
     weights: bool = False
+    scorer: Scorer | None = None
 
 
 USUAL = Question()

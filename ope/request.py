@@ -20,6 +20,7 @@ from ope.question import CANONICAL, Question
 from ope.reward_models.asked import PAST, PredictionsFrom, RewardModel
 from ope.reward_models.checks import check_model
 from ope.reward_models.untrained import NOTHING, Declared
+from ope.scorer import Scorer
 
 NO_CUTS = Cuts()
 
@@ -30,7 +31,8 @@ class Request:
 
     `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed;
     `part` whether the rows are only a part of the log; `waiting` how decisions count whose reward has not
-    come; `weights` whether a histogram of the weights is wanted.
+    come; `weights` whether a histogram of the weights is wanted; `scorer` scores those of the policies that are its
+    targets.
     """
 
     columns: Columns
@@ -48,6 +50,7 @@ class Request:
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False
+    scorer: Scorer | None = None
     weights: bool = False
 
     @property
@@ -60,6 +63,12 @@ class Request:
         # What was predicted when deciding, or by a model that was frozen before the first decision.
         return "past" if self.policies or self.declared.until is not None else "column"
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether anything but a policy looks at what was known when deciding."""
+        cut = any(column.startswith(("context.", "actions")) or column == "context" for column in self.cuts.segments)
+        return cut or self.model is not None or self.embedding_model is not None
+
     @staticmethod
     def of(question: Question) -> "Request":
         """Return the question with its names looked up; raises InvalidRequest for what cannot be asked."""
@@ -71,7 +80,7 @@ class Request:
         check_embedding(question.columns, question.embedding_model)
         return Request(
             columns=question.columns,
-            policies=tuple(parse_policy(spec) for spec in dict.fromkeys(question.policies)),
+            policies=tuple(parse_policy(spec, question.scorer) for spec in dict.fromkeys(question.policies)),
             wanted=asked,
             bandwidth=checked_bandwidth(question.bandwidth, target_action=question.columns.target_action),
             method=_method(question, ask),
@@ -85,6 +94,7 @@ class Request:
             against=question.against,
             cuts=Cuts(tuple(dict.fromkeys(question.segments)), window_seconds(question.window), question.delays.at),
             weights=question.weights,
+            scorer=question.scorer,
         )
 
 
@@ -101,7 +111,7 @@ def _check(question: Question) -> None:
             "give one of them."
         )
     if policies and question.against is not None:
-        parse_policy(question.against)
+        parse_policy(question.against, question.scorer)
     if question.against is not None and question.delays.unresolved == BOUNDS:
         raise InvalidRequest(
             f"--against {question.against}: a difference of two policies may fall where a reward grows, so that "

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 
 from ope.errors import InvalidRequest
-from store.errors import InvalidInput
+from store.errors import HoneyguideError
 
 
 @contextmanager
@@ -14,6 +14,6 @@ def exit_codes() -> Iterator[None]:
     """Turn an error of ours into one line on stderr and an exit code."""
     try:
         yield
-    except InvalidInput as error:
+    except HoneyguideError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, InvalidRequest) else 1) from error

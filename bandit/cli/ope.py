@@ -1,8 +1,6 @@
 """`honeyguide ope`: what a policy would have earned, from a log; parses options and prints."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +10,13 @@ from rich.console import Console
 from bandit.cli.convert import convert
 from bandit.cli.exits import exit_codes
 from bandit.cli.html import write_html
+from bandit.cli.ope_compare import compare
 from bandit.cli.ope_diagnose import diagnose
+from bandit.cli.ope_gate import gate
+from bandit.cli.ope_power import power
 from bandit.cli.output import Format
 from bandit.cli.score import score
+from bandit.cli.scoring import scoring
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
 from ope.delays.asked import Delays
@@ -36,6 +38,9 @@ app = typer.Typer(no_args_is_help=True, help="Judge a policy from what another o
 app.command()(convert)
 app.command()(score)
 app.command("diagnose")(diagnose)
+app.command("gate")(gate)
+app.command("power")(power)
+app.command("compare")(compare)
 
 
 @app.callback()
@@ -50,7 +55,16 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     *,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="uniform, logged or fixed:ID; repeatable. Default: a column."),
+        typer.Option(
+            help="uniform, logged, fixed:ID, LOOP@VERSION, FILE.json, learn:FILE.json or progressive:FILE.json; "
+            "repeatable. Default: a column."
+        ),
+    ] = None,
+    learning: Annotated[
+        bool, typer.Option("--learning", help="Judge what each FILE.json would have earned learning from scratch.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(envvar="HONEYGUIDE_DATA", help="The data folder of LOOP@VERSION.")
     ] = None,
     reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
     propensity: Annotated[str, typer.Option(help="Column of the logged action's propensity.")] = "propensity",
@@ -156,9 +170,12 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
     html: Annotated[Path | None, typer.Option(help="Also write the report as one HTML file, with plots.")] = None,
 ) -> None:
     """Estimate what a policy would have earned, with intervals and diagnostics."""
-    with exit_codes(), _spinner():
+    with (
+        exit_codes(),
+        scoring(policy or (), data, max_weight, learning=learning, against=against) as (policies, scorer),
+    ):
         question = Question(
-            policies=policy or (),
+            policies=policies,
             columns=Columns(
                 reward, propensity, target_propensity, q_logged, q_target, target_action, logger, embedding, q_against
             ),
@@ -200,6 +217,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             segments=segment or (),
             window=window,
             weights=html is not None,
+            scorer=scorer,
             engine=engine,
         )
         report = evaluate_files(files, question)
@@ -243,13 +261,3 @@ def _print(report: dict[str, Evaluation], output: Format) -> None:
             typer.echo(f"{name}: {note}", err=True)
         if evaluation.bad_rows is not None and evaluation.bad_rows.broken:
             typer.echo(f"{name}: left out {evaluation.bad_rows.broken:,} bad rows", err=True)
-
-
-@contextmanager
-def _spinner() -> Iterator[None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status("Reading the log…"):
-        yield

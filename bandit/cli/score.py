@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from bandit.cli.exits import exit_codes
+from bandit.cli.scoring import scoring
 from ope.frames import Columns
 from ope.question import Question
-from ope.score import score_files
+from ope.write_rows import write_rows
 
 
 def score(  # noqa: PLR0913 - a command's options are its arguments
@@ -16,7 +17,11 @@ def score(  # noqa: PLR0913 - a command's options are its arguments
     *,
     out: Annotated[Path, typer.Option(help="The Parquet file to write; an existing one is replaced.")],
     policy: Annotated[
-        str | None, typer.Option(help="The policy to score. Default: the column --target-propensity.")
+        str | None,
+        typer.Option(help="The policy to score, as in ope evaluate. Default: the column --target-propensity."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(envvar="HONEYGUIDE_DATA", help="The data folder of LOOP@VERSION.")
     ] = None,
     reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
     propensity: Annotated[str, typer.Option(help="Column of the logged action's propensity.")] = "propensity",
@@ -32,8 +37,9 @@ def score(  # noqa: PLR0913 - a command's options are its arguments
     ] = None,
 ) -> None:
     """Write what a policy would have done in each row, for any engine to go on with."""
-    with exit_codes():
+    asked = () if policy is None else (policy,)
+    with exit_codes(), scoring(asked, data, None) as (policies, scorer):
         columns = Columns(reward, propensity, target_propensity, q_logged, q_target, logger=logger, embedding=embedding)
-        policies = () if policy is None else (policy,)
-        rows = score_files(files, out, Question(policies=policies, columns=columns, log_format=log_format))
+        question = Question(policies=policies, columns=columns, log_format=log_format, scorer=scorer)
+        rows = write_rows(files, out, question)
     typer.echo(f"{out}: {rows:,} rows")

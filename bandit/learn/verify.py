@@ -4,13 +4,11 @@ The policy's state comes from the nearest checkpoint and the fold; what the guar
 the decision itself. Everything else is computed by the code that served.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-
 import msgspec
 import numpy as np
 
 from bandit.decide import DecisionRequest, Frame, decide
-from bandit.exploration.plan import Marks
+from bandit.learn.logged_past import past_of
 from bandit.policies.base import Policy
 from bandit.settings import LoopConfig
 from store.errors import HoneyguideError
@@ -37,7 +35,7 @@ def verify(decision: Decision, policy: Policy, secret: bytes, config: LoopConfig
     `config` is the one that was in force, and `learned` how many settled decisions the state knows.
     """
     request = msgspec.json.decode(decision.request, type=DecisionRequest)
-    logged = _Logged(decision)
+    logged = past_of(decision)
     frame = Frame(
         loop=decision.loop,
         secret=secret,
@@ -79,41 +77,3 @@ def _difference(logged: Decision, again: Decision) -> float:
     pairs = zip(logged.ranking, again.ranking, strict=True)
     slots = max(abs(before.propensity - now.propensity) for before, now in pairs)
     return float(max(first, slots))
-
-
-class _Logged:
-    """What a decision's guards knew of the past, as the decision logged it; stands in for the loop's history."""
-
-    def __init__(self, decision: Decision) -> None:
-        self._state = decision.guard_state
-        self._new = set() if decision.law is None else {decision.actions[i] for i in decision.law.new}
-        self._withheld = decision.withheld
-
-    def new(self, actions: Sequence[str]) -> Marks:
-        """Mark the actions that were new."""
-        return np.array([action in self._new for action in actions])
-
-    def allowance(self, at: int, entities: Mapping[str, str]) -> float:  # noqa: ARG002  # it was known by then
-        """Return what the budget left."""
-        return self._state.get("allowance", 1.0)
-
-    @property
-    def gate(self) -> "_Logged | None":
-        """The conservative gate as it stood, or None where there was none."""
-        return self if "gate_since" in self._state else None
-
-    def price(self, mean: float | None, deviation: float | None) -> float:  # noqa: ARG002  # as above
-        """Return what the decision owed."""
-        return self._state["gate_price"]
-
-    def allows(self, price: float) -> bool:  # noqa: ARG002  # as above
-        """Say whether the gate was open."""
-        return self._state["gate_open"] == 1
-
-    def state(self) -> dict[str, float]:
-        """Return what was logged of the gate."""
-        return {}
-
-    def spent(self, entities: Mapping[str, str], actions: Iterable[str], now: int) -> dict[str, str]:  # noqa: ARG002
-        """Return the actions that a frequency cap kept back; by which entity is in the trace."""
-        return {action: "as logged" for action in actions if action in self._withheld}

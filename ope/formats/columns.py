@@ -6,6 +6,7 @@ import polars as pl
 
 PAIRS = pl.List(pl.Struct({"action": pl.String, "propensity": pl.Float64}))
 NUMBERS = pl.List(pl.Float64())
+TEXTS = pl.List(pl.String())
 LINE = "honeyguide: line"
 """The number of the line that a row was read from, from 1, where rows are fewer than lines; no column of a file."""
 
@@ -40,6 +41,11 @@ LOG_COLUMNS: dict[str, Any] = {
     "component": pl.String,
     "policy": pl.String,
     "model_version": pl.String,
+    "guard_state": pl.String,
+    "new_actions": TEXTS,
+    "outcome_at": pl.Datetime("us", "UTC"),
+    "outcome_position": pl.Int64,
+    "first_outcome": pl.Int64,
     "n_actions": pl.Int64,
     ROW_WEIGHT: pl.Float64,
     LINE: pl.Int64,

@@ -7,12 +7,13 @@ import msgspec
 import polars as pl
 
 from ope.formats.asides import Unreadable, excerpt
-from ope.formats.columns import LOG_COLUMNS, NUMBERS, PAIRS
+from ope.formats.columns import LOG_COLUMNS, NUMBERS, PAIRS, TEXTS
 from ope.formats.series import as_kind
 
 _LISTS: dict[Any, msgspec.json.Decoder[Any]] = {
     PAIRS: msgspec.json.Decoder(list[dict[str, Any]]),
     NUMBERS: msgspec.json.Decoder(list[float | None]),
+    TEXTS: msgspec.json.Decoder(list[str | None]),
 }
 
 

@@ -13,12 +13,13 @@ def lint_as_json(lint: Lint) -> dict[str, Any]:
         "n": lint.n,
         "files": list(lint.files),
         "verdict": lint.verdict,
-        "findings": [_finding(one) for one in lint.findings],
+        "findings": [finding_as_json(one) for one in lint.findings],
         "unknown": [asdict(one) for one in lint.unknown],
     }
 
 
-def _finding(one: Finding) -> dict[str, Any]:
+def finding_as_json(one: Finding) -> dict[str, Any]:
+    """Return one finding as JSON values."""
     where = asdict(one.where)
     return {
         "code": one.code,

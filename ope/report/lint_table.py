@@ -26,13 +26,14 @@ def lint_as_text(lint: Lint) -> Group:
         Text(VERDICTS[lint.verdict], style=_STYLES[lint.verdict]),
     ]
     for one in faults:
-        parts += [Text(""), *_fault(one)]
+        parts += [Text(""), *fault(one)]
     parts += [Text(""), *_listed("Passed", told_together(passed))]
     unknown = [(name_of(one.code, one.policy), one.why) for one in lint.unknown]
     return Group(*parts, *_listed("Not known from this log", unknown))
 
 
-def _fault(one: Finding) -> Iterator[RenderableType]:
+def fault(one: Finding) -> Iterator[RenderableType]:
+    """Yield the lines of one fault: what and where, what it means, and the way out."""
     head = Text(f"{one.severity}  ", style=_STYLES[one.severity])
     head.append(name_of(one.code, one.where.policy), style="bold")
     head.append("".join(f"  {words}" for words in (compared_with(one), place_of(one.where), because_of(one)) if words))

@@ -167,5 +167,5 @@ def test_distribution_as_text():
 @pytest.mark.parametrize("spec", ["greedy", "fixed", "fixed:", "uniform:3", ""])
 def test_unknown_policy(spec):
     """A policy that is not in the list is refused with the list."""
-    with pytest.raises(InvalidRequest, match="a policy is uniform, logged or fixed:ID"):
+    with pytest.raises(InvalidRequest, match="a policy is uniform, logged, fixed:ID, LOOP@VERSION"):
         judged(spec)

@@ -31,7 +31,7 @@ def lint_page(lint: Lint, *, asked: Sequence[tuple[str, str]] = ()) -> Page:
 
 def lint_sections(lint: Lint) -> list[Section]:
     """Return the faults, the plots, what passed and what is unknown."""
-    faults = [_card(one) for one in lint.at_least("warn")]
+    faults = [fault_card(one) for one in lint.at_least("warn")]
     passed = [one for one in lint.findings if one.severity == "ok"]
     figures = [figure for view in lint.views for figure in _figures(view)]
     unknown = [(name_of(one.code, one.policy), one.why) for one in lint.unknown]
@@ -55,7 +55,8 @@ def _counted(lint: Lint) -> str:
     return f"{' and '.join(faults)} {'fault' if len(roots) == 1 else 'faults'}; the first: {roots[0].says}"
 
 
-def _card(one: Finding) -> Card:
+def fault_card(one: Finding) -> Card:
+    """Return a finding as a card: how bad, what and where, what it means, and the way out."""
     aside = " · ".join(filter(None, (compared_with(one), place_of(one.where), because_of(one))))
     return Card(TONES[one.severity], name_of(one.code, one.where.policy), one.says, one.way_out, aside)
 

@@ -1,8 +1,6 @@
 """Writes what an evaluation would judge, row by row, as plain numbers that any engine can add up."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -10,27 +8,33 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 
+from ope.atomic import atomically
 from ope.bad_rows import beside_decisions
 from ope.engine import only_row
 from ope.engines.table import POLARS
-from ope.errors import InvalidLog, InvalidRequest
+from ope.errors import InvalidRequest
 from ope.evaluate import open_sources
 from ope.formats.columns import LINE, ROW_WEIGHT
 from ope.formats.files import reading
+from ope.formats.source import Source
 from ope.frames import PREDICTED, REQUIRED, UNDER_A_POLICY, Rows
 from ope.log import Log, read_log
 from ope.loggers import LOGGER, propensity_of
 from ope.policies import Policy
 from ope.question import Question
 from ope.request import Request
+from ope.scored import scored
 from ope.scoring import seen_ids
 
 WRITTEN = (*REQUIRED, *PREDICTED, *UNDER_A_POLICY, ROW_WEIGHT, LOGGER)
+KEPT = ("loop", "decision_id", "at", "action", "distribution", "outcome", "rewarded_at", "model_version", "trained")
+"""What the linter and the gate look at besides, under these names, where the log has them."""
 
 
-def score_files(paths: Sequence[Path], out: Path, question: Question) -> int:
+def write_rows(paths: Sequence[Path], out: Path, question: Question) -> int:
     """Write the canonical rows of the files under the question's one policy, or its columns; return how many.
 
+    They keep the log's own columns of KEPT, so that the linter and the gate go on with them.
     `out` is replaced when all is there. Raises InvalidRequest for what cannot be asked, InvalidLog for what cannot be
     read; whether a row keeps the rules is seen where it is evaluated.
     """
@@ -39,12 +43,13 @@ def score_files(paths: Sequence[Path], out: Path, question: Question) -> int:
         raise InvalidRequest("one --policy at a time is scored, in polars, over actions that are no numbers.")
     policy = next(iter(request.policies), None)
     sources, _ = beside_decisions(open_sources(paths, question), report=False)
-    log = read_log(sources, request)
-    logs = [log.rows(source, request, policy) for source in log.sources]
-    _occurs(logs, log, policy)
-    with _replacing(out) as partial, reading(", ".join(map(str, paths))):
-        _plain(logs, log).sink_parquet(partial)
-        return int(pl.scan_parquet(partial, glob=False).select(pl.len()).collect().item())
+    with scored(sources, request.scorer, request.columns, report=False) as known:
+        log = read_log(known, request)
+        logs = [log.rows(source, request, policy) for source in log.sources]
+        _occurs(logs, log, policy)
+        with atomically(out) as file, reading(", ".join(map(str, paths))):
+            _plain(logs, log).sink_parquet(file)
+    return int(pl.scan_parquet(out, glob=False).select(pl.len()).collect().item())
 
 
 def _occurs(logs: Sequence[Rows], log: Log, policy: Policy | None) -> None:
@@ -65,20 +70,12 @@ def _plain(logs: Sequence[Rows], log: Log) -> pl.LazyFrame:
     shared = reduce(and_, (frozenset(rows.columns) for rows in logs))
     wanted = [*WRITTEN, *map(propensity_of, log.loggers)]
     columns = [name for name in dict.fromkeys(wanted) if name in shared and name != LINE]
-    frames: list[pl.LazyFrame] = [rows.frame.select(*columns).to_native() for rows in logs]
-    return pl.concat(frames)
+    also = [name for name in KEPT if all(name in source.columns for source in log.sources)]
+    return pl.concat([_beside(rows, columns, source, also) for rows, source in zip(logs, log.sources, strict=True)])
 
 
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    # A reader must never see half a file, nor lose the old one to a failed run.
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    if not out.parent.is_dir() or out.is_dir():
-        raise InvalidRequest(f"{out} cannot be written: name a file in a folder that exists.")
-    try:
-        yield partial
-        partial.replace(out)
-    except OSError as error:
-        raise InvalidLog(f"{out} cannot be written ({error}): make room, and start again.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+def _beside(rows: Rows, columns: Sequence[str], source: Source, also: Sequence[str]) -> pl.LazyFrame:
+    frame: pl.LazyFrame = rows.frame.select(*columns).to_native()
+    if not also:
+        return frame
+    return pl.concat([frame, source.frame.select(*also).to_native()], how="horizontal")

@@ -1,0 +1,259 @@
+"""Scoring: what our policies would have done in a logged row is what the service would have served, to the bit."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pytest
+from served_logs import LOOP, config_of, distributions, exported, serve
+
+from bandit.learn.checkpoints import line_name
+from bandit.policies.catalogue import KINDS
+from bandit.scoring.config import BARE, Stated
+from bandit.scoring.learners import Progressive
+from bandit.scoring.open import open_scorer
+from bandit.scoring.scorer import PolicyScorer
+from bandit.scoring.serve import FRESH
+from bandit.scoring.target import Target, of_config, of_version
+from bandit.scoring.version import Version, find_version
+from bandit.settings import LoopConfig, read_config
+from ope.errors import InvalidLog, InvalidRequest
+from ope.evaluate import evaluate_files
+from ope.gate.config import Gate
+from ope.gate.judge import gate_files
+from ope.question import Question
+from ope.reward_models.asked import RewardModel
+from ope.score import score_files
+from store.log.memory import MemoryStore
+
+POLICIES: list[dict[str, Any]] = [
+    {"kind": kind} | ({"action": "b"} if kind == "fixed" else {}) for kind in sorted(KINDS)
+]
+POLICIES.append({"kind": "linear_ts", "probabilities": "draws", "draws": 16})
+every_policy = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: "-".join(map(str, policy.values())))
+
+
+def bare(policy: dict[str, Any]) -> LoopConfig:
+    """A policy without caps, floors and guards, as a file of a policy alone has it."""
+    return msgspec.structs.replace(read_config(msgspec.json.encode({"policy": policy})), exploration=BARE)
+
+
+def no_folder(spec: str) -> Version:
+    """No data folder is at hand."""
+    raise AssertionError(spec)
+
+
+def score(log: pl.DataFrame, *targets: Target) -> dict[str, list[Any]]:
+    """Return each target's distributions of a log's rows, which must all be scored."""
+    scorer = PolicyScorer(targets)
+    rows = log.select(name for name in scorer.reads if name in log.columns)
+    scorer.begin({"log": rows.lazy()})
+    parts = [scorer.score(rows[start : start + 25]) for start in range(0, len(rows), 25)]
+    assert [dict(found.wrong) for part in parts for found in part.values() if found.wrong] == []
+    return {target.name: [row for part in parts for row in part[target.name].distribution] for target in targets}
+
+
+@every_policy
+def test_a_version_scores_as_it_served(policy: dict[str, Any], tmp_path: Path) -> None:
+    """Under LOOP@VERSION, the rows that this version served have the logged distribution, bit for bit."""
+    store = MemoryStore()
+    serve(store, (config_of(policy, exploration={"cap": 0.3, "cold_start": {"outcomes": 30, "cap": 0.9}}), 45))
+    log = pl.read_parquet(exported(store, tmp_path))
+    for version in log["model_version"].unique(maintain_order=True).to_list()[3::9]:
+        own = log.filter(pl.col("model_version") == version)
+        found = score(own, of_version("v", find_version(store, f"{LOOP}@{version}")))["v"]
+        assert found == [[pair["propensity"] for pair in row] for row in own["distribution"].to_list()]
+
+
+@every_policy
+def test_progressive_scoring_of_the_server_reproduces_its_log(policy: dict[str, Any], tmp_path: Path) -> None:
+    """A config learning progressively from its own log is, row by row, the state that served, bit for bit."""
+    store = MemoryStore()
+    config = config_of(policy)
+    serve(store, (config, 60))
+    path = exported(store, tmp_path)
+    secrets = {record.name: record.secret for record in store.loops()}
+    found = score(pl.read_parquet(path), Progressive("p", config, secrets, FRESH))["p"]
+    assert found == distributions(path)
+
+
+GUARDED = {
+    "exploration": {
+        "ceiling": {"probability": 0.3, "outcomes": 5},
+        "value_guard": {"max_loss": 0.4},
+        "budget": {"share": 0.5, "window_s": 600},
+        "conservative": {"alpha": 0.5},
+    },
+    "guards": [{"kind": "quality_floor", "share": 0.1}, {"kind": "pin", "slot": 1, "action": "c"}],
+    "reward": {"window_s": 300, "range": [0, 1]},
+}
+
+
+@pytest.mark.parametrize("top_n", [1, 3])
+def test_guards_act_with_the_logged_state(top_n: int, tmp_path: Path) -> None:
+    """Budget, ceilings, gate and ranking guards act as they did: their state is the logged one, not today's."""
+    store, config = MemoryStore(), config_of({"kind": "linear_ts"}, **GUARDED)
+    serve(store, (config, 60), top_n=top_n)
+    path = exported(store, tmp_path)
+    states = [msgspec.json.decode(state) for state in pl.read_parquet(path)["guard_state"]]
+    assert 0.0 in {state["gate_open"] for state in states}
+    assert min(state["allowance"] for state in states) < 1 < max(state["new_actions"] for state in states)
+    found = score(pl.read_parquet(path), Progressive("p", config, {}, FRESH))["p"]
+    assert found == distributions(path)
+
+
+def test_a_guard_whose_past_is_not_logged_is_refused(tmp_path: Path) -> None:
+    """A budget cannot act on a row that does not say what was left of it; the row and the way out are named."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 20))
+    scorer = PolicyScorer([Progressive("p", config_of({"kind": "beta_ts"}, **GUARDED), {}, FRESH)])
+    rows = pl.read_parquet(exported(store, tmp_path))
+    scorer.begin({"log": rows.lazy()})
+    assert "exploration.budget looks at the loop's past, which this row" in scorer.score(rows)["p"].wrong[0]
+
+
+def test_excluded_actions_stay_excluded(tmp_path: Path) -> None:
+    """What was not eligible has no place in a target's distribution, and the fixed kind then chooses evenly."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 9), exclude=["b"])
+    log = pl.read_parquet(exported(store, tmp_path))
+    target = of_config("f", Stated(bare({"kind": "fixed", "action": "b"}), None), no_folder)
+    assert score(log, target)["f"] == [pytest.approx([1 / 3] * 3)] * len(log)
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"), [({"kind": "uniform"}, "uniform"), ({"kind": "fixed", "action": "b"}, "fixed:b")]
+)
+def test_a_file_of_a_built_in_policy_gives_its_numbers(kind: dict[str, Any], builtin: str, tmp_path: Path) -> None:
+    """`uniform` and `fixed` as a config file have the estimates and diagnostics of the built-in specs, to the bit."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "linear_ts"}), 60))
+    log, file = exported(store, tmp_path), tmp_path / "policy.json"
+    file.write_bytes(msgspec.json.encode(kind))
+    with open_scorer([str(file)], data=tmp_path, given=False) as scorer:
+        found = evaluate_files([log], Question(policies=[builtin, str(file)], scorer=scorer))
+    assert found[str(file)].estimates == found[builtin].estimates
+    assert found[str(file)].diagnostics == found[builtin].diagnostics
+    assert {estimate.estimator for estimate in found[builtin].estimates} >= {"ips", "dm", "dr"}
+
+
+def test_a_state_never_knows_what_came_later(tmp_path: Path) -> None:
+    """Rewards appended after a decision change nothing of how it is scored; earlier ones do."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "linear_ts"}), 50))
+    log = pl.read_parquet(exported(store, tmp_path))
+    at = log["at"][30]
+    for columns in (log.columns, [name for name in log.columns if name != "outcome_position"]):
+        own = log.select(columns)
+        later = own.with_columns(
+            reward=pl.when(pl.col("outcome_at") > at).then(1 - pl.col("reward")).otherwise("reward")
+        )
+        earlier = own.with_columns(
+            reward=pl.when(pl.col("outcome_at") < at).then(1 - pl.col("reward")).otherwise("reward")
+        )
+        target = bare({"kind": "linear_ts"})
+        before, after, changed = (
+            score(rows, Progressive("p", target, {}, FRESH))["p"] for rows in (own, later, earlier)
+        )
+        assert before[:31] == after[:31]
+        assert before[31:] != after[31:]
+        assert before[30] != changed[30]
+
+
+# Versions and their own rows
+
+
+def test_a_version_is_refused_on_rows_that_it_may_have_learned(tmp_path: Path) -> None:
+    """A state is scored on decisions made after all that it knows; the refusal names a version that may be."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 40))
+    log = pl.read_parquet(exported(store, tmp_path))
+    line, _, position = log["model_version"][20].rpartition("@")
+    version = of_version("v", find_version(store, f"{LOOP}@{line}@{position}"))
+    with pytest.raises(
+        InvalidLog, match=rf"row 1: decision 'id-0' was made before .*--since .*such as {LOOP}@{line}@0"
+    ):
+        score(log, version)
+    legal = log.filter(pl.col("model_version").str.split("@").list.get(1).cast(int) >= int(position))
+    assert len(score(legal, version)["v"]) == len(legal) > 0
+    # Without versions in the log, times decide; a decision of the same moment as the newest outcome is not after it.
+    by_time = log.drop("model_version").filter(pl.col("at") > datetime.fromtimestamp(version._since.at / 1e6, UTC))
+    assert len(score(by_time, version)["v"]) == len(by_time) > 0
+    with pytest.raises(InvalidLog, match="neither when it was decided"):
+        score(log.drop("model_version", "at"), version)
+    with pytest.raises(InvalidLog) as refused:
+        score(log[10:], version)
+    named = re.search(r"such as (\S+)\.", str(refused.value))
+    assert score(log[10:], of_version("v", find_version(store, named[1])))
+
+
+def test_a_policy_without_a_state_may_be_scored_anywhere(tmp_path: Path) -> None:
+    """What learns nothing has learned nothing from a log."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 20))
+    log = pl.read_parquet(exported(store, tmp_path))
+    assert score(log, of_version("v", find_version(store, f"{LOOP}@{log['model_version'][-1]}")))["v"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("other@line@3", "there is no loop 'other' in this data folder; its loops are: news"),
+        ("news@line@3", "has no config that learns line 'line'"),
+        ("news@{line}@999", "has 20 outcomes, not 999"),
+        ("news@{line}", "a model version is LOOP@LINE@POSITION"),
+        ("news@{line}@x", "a model version is LOOP@LINE@POSITION"),
+    ],
+)
+def test_a_version_that_is_not_there_is_no_question(spec: str, says: str) -> None:
+    """An unknown loop, line or position is exit code 2, with what there is."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 10))
+    line = store.configs(LOOP)[0]
+    with pytest.raises(InvalidRequest, match=says):
+        find_version(store, spec.format(line=line_name(read_config(line.config))))
+
+
+def test_models_and_segments_see_the_features_of_a_scored_log(tmp_path: Path) -> None:
+    """A reward model and a segment inside the context go together with a policy that is scored."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 80))
+    log, file = exported(store, tmp_path), tmp_path / "p.json"
+    file.write_text('{"kind": "beta_ts"}')
+    with open_scorer([str(file)], data=tmp_path, given=False) as scorer:
+        asked = Question(
+            policies=[str(file)],
+            scorer=scorer,
+            segments=["context.who"],
+            model=RewardModel(kind="ridge"),
+            estimators=["dr"],
+        )
+        found = evaluate_files([log], asked)[str(file)]
+    assert {part.value for part in found.parts} == {"u0", "u1", "u2"}
+    assert found.predictions_from == "cross_fitted"
+
+
+def test_a_version_is_scored_into_columns_and_gated_by_them(tmp_path: Path) -> None:
+    """`ope score` keeps what the linter and the gate look at; the file is judged as the version itself is."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "linear_ts"}), 90))
+    log = pl.read_parquet(exported(store, tmp_path))
+    name = log["model_version"][40]
+    later, out = tmp_path / "later.parquet", tmp_path / "scored.parquet"
+    log.filter(pl.col("at") > log["at"][41]).write_parquet(later)
+    version = find_version(store, f"{LOOP}@{name}")
+
+    def asked() -> Question:
+        return Question(policies=["v"], scorer=PolicyScorer([of_version("v", version)]), estimators=["ips", "dr"])
+
+    assert score_files([later], out, asked()) == pl.read_parquet(later).height
+    direct, written = evaluate_files([later], asked())["v"], evaluate_files([out], Question(estimators=["ips", "dr"]))
+    assert [one.value for one in written["columns"].estimates] == pytest.approx([one.value for one in direct.estimates])
+    gate = Gate(reward_range=(0.0, 1.0), target_version=name, min_outcomes=10, min_ess=5)
+    rules = {rule.name: rule for rule in gate_files([out], gate).verdict.rules}
+    assert rules["overlap"].holds
+    assert rules["order"].says.startswith("Decisions stood in the order")
+    assert rules["outcomes"].value == pl.read_parquet(later).height
