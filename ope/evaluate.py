@@ -19,6 +19,7 @@ from ope.formats.columns import ROW_WEIGHT
 from ope.formats.source import Source
 from ope.judge import judge
 from ope.log import read_log
+from ope.one_loop import loop_of
 from ope.parts import Part, parts_of
 from ope.policies import N_ACTIONS
 from ope.question import USUAL, Question
@@ -60,6 +61,7 @@ def _evaluate(sources: Sequence[Source], request: Request) -> dict[str, Evaluati
     if not sources:
         raise InvalidRequest("no log was given; name at least one file.")
     sources, aside = beside_decisions(sources, report=request.report)
+    request = replace(request, loop=loop_of(sources, cut=request.cuts.segments))
     features = request.reads_features
     with scored(sources, request.scorer, request.columns, report=request.report, features=features) as known:
         settled = resolved(known, request.waiting, reward=request.columns.reward, report=request.report)

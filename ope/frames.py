@@ -54,6 +54,7 @@ UNDER_A_POLICY = ("q_missing", "off_support")
 
 SHOWN_NAMES = 30
 AT = "at"
+LOOP = "loop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ def _is_numeric(source: Source, column: str) -> bool:
 
 
 def carried(source: Source) -> dict[str, nw.Expr]:
-    """Return the columns that any canonical rows keep, where there: weights, lines, times, training marks."""
+    """Return the columns that any canonical rows keep, where there: weights, lines, times, loops, training marks."""
     weights = {ROW_WEIGHT: number(source, ROW_WEIGHT)} if ROW_WEIGHT in source.columns else {}
-    return weights | {name: nw.col(name) for name in (LINE, AT, TRAINED) if name in source.columns}
+    return weights | {name: nw.col(name) for name in (LINE, AT, LOOP, TRAINED) if name in source.columns}
 
 
 def predictions(source: Source, columns: Columns) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ope.frames import Rows
 from ope.intervals.checks import held_to
 from ope.intervals.evidence import Evidence
 from ope.log import Log
+from ope.one_loop import held_to_loop
 from ope.ordered import why_unordered
 from ope.policies import Policy
 from ope.replaying import replayed
@@ -41,7 +42,8 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
     a broken row, NoRows where there is none.
     """
     sources = log.sources
-    logs = [held_to(log.rows(source, request, policy), request.ask.within) for source in sources]
+    rows = [held_to_loop(log.rows(source, request, policy), request.loop) for source in sources]
+    logs = [held_to(one, request.ask.within) for one in rows]
     if request.report:
         logs, broken = without_bad_rows(logs)
         aside += broken

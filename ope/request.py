@@ -31,8 +31,8 @@ class Request:
 
     `method` is the interval's, and `ask` what is asked of it; `report` says whether bad rows are left out and listed;
     `part` whether the rows are only a part of the log; `waiting` how decisions count whose reward has not
-    come; `weights` whether a histogram of the weights is wanted; `scorer` scores those of the policies that are its
-    targets.
+    come; `loop` is the one that all rows are of, where they name any; `weights` says whether a histogram of the weights
+    is wanted; `scorer` scores those of the policies that are its targets.
     """
 
     columns: Columns
@@ -47,6 +47,7 @@ class Request:
     embedding_model: EmbeddingModel | None = None
     report: bool = False
     engine: str = POLARS
+    loop: str | None = None
     against: str | None = None
     cuts: Cuts = NO_CUTS
     part: bool = False

@@ -13,6 +13,10 @@ from ope.weights import AGAINST
 # A distribution that was normalised in floating point may put 1 + 2e-16 on its only action.
 ROUNDING = 1e-9
 OF_A_LOGGER = "propensity_"
+SUM_TOLERANCE = 1e-4
+"""Probabilities that were written with six digits are, over a hundred actions, off from 1 by less."""
+
+DISTRIBUTION_SUM, DISTRIBUTION_LEAST, N_ACTIONS = "distribution_sum", "distribution_least", "n_actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ def _probability(p: nw.Expr) -> nw.Expr:
 
 
 _PREDICTION = "Predict it for every row, or judge with --estimators ips,snips."
+_SAMPLED = "Log the one that the action was drawn from."
 DENSITY = Rule(
     "density",
     lambda f: (f > 0) & f.is_finite(),
@@ -57,6 +62,24 @@ RULES: tuple[Rule, ...] = (
         _positive_probability,
         "the logged action's propensity is above 0 and at most 1",
         "Log the probability that the action was drawn with; it cannot be filled in afterwards.",
+    ),
+    Rule(
+        DISTRIBUTION_LEAST,
+        lambda least: least >= 0,
+        "a probability is not below 0",
+        _SAMPLED,
+    ),
+    Rule(
+        DISTRIBUTION_SUM,
+        lambda total: (total >= 1 - SUM_TOLERANCE) & (total <= 1 + SUM_TOLERANCE),
+        "a distribution adds up to 1",
+        f"{_SAMPLED} Normalise scores over the eligible actions.",
+    ),
+    Rule(
+        N_ACTIONS,
+        lambda n: n.is_finite() & (n >= 1) & (n == n.floor()),
+        "the number of eligible actions is a whole number above 0",
+        "Log how many there were to choose from in this row.",
     ),
     Rule(
         "target_propensity",

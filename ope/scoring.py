@@ -10,6 +10,7 @@ from ope.errors import InvalidLog, InvalidRequest
 from ope.formats.source import Source
 from ope.frames import Columns, Rows, number, require
 from ope.policies import DISTRIBUTION, N_ACTIONS, PREDICTED, Policy, at_logged_action, logged_action
+from ope.rules import DISTRIBUTION_LEAST, DISTRIBUTION_SUM
 from ope.weights import AGAINST
 
 SHOWN_IDS = 10
@@ -42,6 +43,7 @@ def rows_under(
     if against is not None:
         theirs = _scores(against, source, distribution=distribution, predicted=predicted)
         scored |= {AGAINST + name: theirs[name] for name in OF_A_POLICY if name in theirs}
+    scored |= _said_of_actions([policy, *([] if against is None else [against])], source, distribution=distribution)
     logged = {name: number(source, getattr(columns, name)) for name in ("reward", "propensity")}
     renamed = source.frame.with_columns(**logged, **also).to_native()
     frame = renamed.select("reward", "propensity", *also, **scored)
@@ -78,6 +80,21 @@ def _scores(policy: Policy, source: Source, *, distribution: bool, predicted: bo
     if distribution and predicted and PREDICTED in source.columns:
         scores |= _predictions(policy)
     return scores
+
+
+def _said_of_actions(policies: Sequence[Policy], source: Source, *, distribution: bool) -> dict[str, pl.Expr]:
+    """Return what the rules for the eligible actions judge; a row without a distribution is judged by its others."""
+    if distribution:
+        masses = pl.col(DISTRIBUTION).list.eval(pl.element().struct.field("propensity").cast(pl.Float64))
+        return {
+            DISTRIBUTION_SUM: masses.list.sum().fill_null(1.0),
+            DISTRIBUTION_LEAST: masses.list.min().fill_null(0.0),
+        }
+    if any(policy.name == "uniform" for policy in policies):
+        native: pl.Expr = pl.col(N_ACTIONS).cast(pl.Float64)
+        number(source, N_ACTIONS)
+        return {N_ACTIONS: native}
+    return {}
 
 
 def _predictions(policy: Policy) -> dict[str, pl.Expr]:
@@ -127,6 +144,8 @@ def _origin(policy: Policy, columns: Columns) -> dict[str, str]:
         "reward": columns.reward,
         "propensity": columns.propensity,
         "target_propensity": f"the propensity {under}",
+        DISTRIBUTION_SUM: f"the sum of {DISTRIBUTION}",
+        DISTRIBUTION_LEAST: f"the least propensity in {DISTRIBUTION}",
         "q_logged": f"the logged action's entry in {PREDICTED}",
         "q_target": f"the predicted reward {under}",
         f"{AGAINST}target_propensity": "the propensity under the policy of --against",

@@ -9,7 +9,7 @@ from bandit.cli.exits import exit_codes
 from bandit.cli.scoring import scoring
 from ope.frames import Columns
 from ope.question import Question
-from ope.write_rows import write_rows
+from ope.score import score_files
 
 
 def score(  # noqa: PLR0913 - a command's options are its arguments
@@ -41,5 +41,5 @@ def score(  # noqa: PLR0913 - a command's options are its arguments
     with exit_codes(), scoring(asked, data, None) as (policies, scorer):
         columns = Columns(reward, propensity, target_propensity, q_logged, q_target, logger=logger, embedding=embedding)
         question = Question(policies=policies, columns=columns, log_format=log_format, scorer=scorer)
-        rows = write_rows(files, out, question)
+        rows = score_files(files, out, question)
     typer.echo(f"{out}: {rows:,} rows")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ope.errors import InvalidRequest
+from ope.rules import SUM_TOLERANCE
 
 Limits: TypeAlias = dict[str, float]
 
@@ -39,7 +40,9 @@ THRESHOLDS: tuple[Threshold, ...] = (
         "alpha", 0.001, "each family of tests errs on at most this share of healthy logs, all its parts together"
     ),
     Threshold("seldom_ess", 100, "an action with fewer effective draws may have been rare; only too many draws tell"),
-    Threshold("sum_tolerance", 1e-4, "probabilities written with six digits, over a hundred actions, are off by less"),
+    Threshold(
+        "sum_tolerance", SUM_TOLERANCE, "probabilities written with six digits, over a hundred actions, are off by less"
+    ),
     Threshold("mismatch_tolerance", 1e-3, "relative; probabilities written with four digits are off by less"),
     Threshold(
         "no_exploration_warn", 0.9, "with so many rows of propensity 1, the others carry all that can be learned"

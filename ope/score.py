@@ -31,7 +31,7 @@ KEPT = ("loop", "decision_id", "at", "action", "distribution", "outcome", "rewar
 """What the linter and the gate look at besides, under these names, where the log has them."""
 
 
-def write_rows(paths: Sequence[Path], out: Path, question: Question) -> int:
+def score_files(paths: Sequence[Path], out: Path, question: Question) -> int:
     """Write the canonical rows of the files under the question's one policy, or its columns; return how many.
 
     They keep the log's own columns of KEPT, so that the linter and the gate go on with them.
@@ -78,4 +78,5 @@ def _beside(rows: Rows, columns: Sequence[str], source: Source, also: Sequence[s
     frame: pl.LazyFrame = rows.frame.select(*columns).to_native()
     if not also:
         return frame
-    return pl.concat([frame, source.frame.select(*also).to_native()], how="horizontal")
+    beside: pl.LazyFrame = source.frame.select(*also).to_native()
+    return pl.concat([frame, beside], how="horizontal")
