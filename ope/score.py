@@ -78,4 +78,5 @@ def _beside(rows: Rows, columns: Sequence[str], source: Source, also: Sequence[s
     frame: pl.LazyFrame = rows.frame.select(*columns).to_native()
     if not also:
         return frame
-    return pl.concat([frame, source.frame.select(*also).to_native()], how="horizontal")
+    beside: pl.LazyFrame = source.frame.select(*also).to_native()
+    return pl.concat([frame, beside], how="horizontal")
