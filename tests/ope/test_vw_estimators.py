@@ -1,4 +1,4 @@
-"""Agreement of estimates and intervals with VowpalWabbit's estimators, by the authors of the papers."""
+"""Agreement with VowpalWabbit's estimators, which were written by the authors of the papers: IPS, SNIPS, intervals."""
 
 import math
 
@@ -61,22 +61,42 @@ def test_the_mixture_agrees(seed, n, rate) -> None:
     assert found == pytest.approx(theirs(cs.Interval(), rows, 0.1), abs=1e-9)
 
 
-@ALL
-def test_the_normal_interval_agrees(seed, n, rate) -> None:
-    """That of IPS, to 1e-9."""
-    rows = log(seed, n, rate)
+def judged(rows, **asked):
+    """What the question answers over the rows."""
     frame = dict(zip(("propensity", "target_propensity", "reward"), rows, strict=True))
-    (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(estimators=["ips"], level=0.9)).values()
-    assert evaluation.estimates[0].interval == pytest.approx(theirs(gaussian.Interval(), rows, 0.1), abs=1e-9)
+    (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(**asked)).values()
+    return evaluation.estimates
 
 
 @ALL
 def test_ips_and_snips_agree(seed, n, rate) -> None:
-    """Their values, to 1e-9."""
+    """The values, to 1e-9."""
     rows = log(seed, n, rate)
-    frame = dict(zip(("propensity", "target_propensity", "reward"), rows, strict=True))
-    (evaluation,) = evaluate_frame(pl.DataFrame(frame), Question(estimators=["ips", "snips"])).values()
-    for ours, expected in zip(evaluation.estimates, (ips.Estimator(), snips.Estimator()), strict=True):
+    expected = []
+    for estimator in (ips.Estimator(), snips.Estimator()):
         for p_log, p_target, reward in zip(*(column.tolist() for column in rows), strict=True):
-            expected.add_example(p_log, reward, p_target)
-        assert ours.value == pytest.approx(expected.get(), abs=1e-9)
+            estimator.add_example(p_log, reward, p_target)
+        expected.append(estimator.get())
+    found = [one.value for one in judged(rows, estimators=["ips", "snips"])]
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@ALL
+def test_the_normal_interval_agrees(seed, n, rate) -> None:
+    """That of IPS, to 1e-9."""
+    rows = log(seed, n, rate)
+    (found,) = judged(rows, estimators=["ips"], level=0.9)
+    assert found.interval == pytest.approx(theirs(gaussian.Interval(), rows, 0.1), abs=1e-9)
+
+
+@ALL
+def test_what_is_reported_as_cressie_read_is_theirs_or_wider(seed, n, rate) -> None:
+    """Never inside theirs, and by 2/n beyond it at most: we bound what so short a log cannot show, too."""
+    rows = log(seed, n, rate)
+    asked = {"interval": "cressie_read", "reward_range": (0, 1), "largest_weight": 10.0, "level": 0.9}
+    (found,) = judged(rows, estimators=["ips"], **asked)
+    low, high = theirs(cressieread.Interval(wmin=0, wmax=10.0), rows, 0.1)
+    assert found.interval[0] <= low + 1e-9
+    assert found.interval[1] >= high - 1e-9
+    if n > 2:
+        assert found.interval == pytest.approx((low, high), abs=2 / n)
