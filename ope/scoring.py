@@ -86,14 +86,12 @@ def _said_of_actions(policies: Sequence[Policy], source: Source, *, distribution
     """Return what the rules for the eligible actions judge; a row without a distribution is judged by its others."""
     if distribution:
         masses = pl.col(DISTRIBUTION).list.eval(pl.element().struct.field("propensity").cast(pl.Float64))
-        return {
-            DISTRIBUTION_SUM: masses.list.sum().fill_null(1.0),
-            DISTRIBUTION_LEAST: masses.list.min().fill_null(0.0),
-        }
+        # To polars, nothing at all adds up to -0.0.
+        total = pl.when(masses.list.len() == 0).then(0.0).otherwise(masses.list.sum())
+        return {DISTRIBUTION_SUM: total.fill_null(1.0), DISTRIBUTION_LEAST: masses.list.min().fill_null(0.0)}
     if any(policy.name == "uniform" for policy in policies):
-        native: pl.Expr = pl.col(N_ACTIONS).cast(pl.Float64)
-        number(source, N_ACTIONS)
-        return {N_ACTIONS: native}
+        number(source, N_ACTIONS)  # or say that it holds none
+        return {N_ACTIONS: pl.col(N_ACTIONS).cast(pl.Float64)}
     return {}
 
 

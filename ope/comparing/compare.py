@@ -14,6 +14,7 @@ from ope.evaluate import open_sources
 from ope.evaluation import Evaluation
 from ope.judge import judge
 from ope.log import read_log
+from ope.one_loop import loop_of
 from ope.question import Question
 from ope.request import Request
 from ope.scored import scored
@@ -78,6 +79,7 @@ def compare_files(
     level = request.ask.confidence.level
     names = [policy.name for policy in request.policies]
     sources, aside = beside_decisions(open_sources(paths, question), report=False)
+    request = replace(request, loop=loop_of(sources, cut=()))
     with scored(sources, request.scorer, request.columns, report=False) as sources:
         log = read_log(sources, request)
         judged = {policy.name: judge(log, request, aside, policy=policy) for policy in request.policies}
