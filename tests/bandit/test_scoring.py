@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 from served_logs import LOOP, config_of, distributions, exported, serve
 
 from bandit.learn.checkpoints import line_name
+from bandit.policies import plugins
+from bandit.policies.base import NEWEST, Entry, Frozen, Pmf
 from bandit.policies.catalogue import KINDS
+from bandit.policies.plain import Uniform
+from bandit.policies.situation import Situation
 from bandit.scoring.config import BARE, Stated
 from bandit.scoring.learners import Progressive
 from bandit.scoring.open import open_scorer
@@ -27,7 +32,10 @@ from ope.gate.judge import gate_files
 from ope.question import Question
 from ope.reward_models.asked import RewardModel
 from ope.score import score_files
+from store.errors import Gone
 from store.log.memory import MemoryStore
+from store.ports import write
+from store.records import Deletion
 
 POLICIES: list[dict[str, Any]] = [
     {"kind": kind} | ({"action": "b"} if kind == "fixed" else {}) for kind in sorted(KINDS)
@@ -124,15 +132,16 @@ def test_excluded_actions_stay_excluded(tmp_path: Path) -> None:
     assert score(log, target)["f"] == [pytest.approx([1 / 3] * 3)] * len(log)
 
 
-@pytest.mark.parametrize(
-    ("kind", "builtin"), [({"kind": "uniform"}, "uniform"), ({"kind": "fixed", "action": "b"}, "fixed:b")]
-)
-def test_a_file_of_a_built_in_policy_gives_its_numbers(kind: dict[str, Any], builtin: str, tmp_path: Path) -> None:
+BUILT_IN = {"uniform": {"kind": "uniform"}, "fixed:b": {"kind": "fixed", "action": "b"}}
+
+
+@pytest.mark.parametrize("builtin", list(BUILT_IN))
+def test_a_file_of_a_built_in_policy_gives_its_numbers(builtin: str, tmp_path: Path) -> None:
     """`uniform` and `fixed` as a config file have the estimates and diagnostics of the built-in specs, to the bit."""
     store = MemoryStore()
     serve(store, (config_of({"kind": "linear_ts"}), 60))
     log, file = exported(store, tmp_path), tmp_path / "policy.json"
-    file.write_bytes(msgspec.json.encode(kind))
+    file.write_bytes(msgspec.json.encode(BUILT_IN[builtin]))
     with open_scorer([str(file)], data=tmp_path, given=False) as scorer:
         found = evaluate_files([log], Question(policies=[builtin, str(file)], scorer=scorer))
     assert found[str(file)].estimates == found[builtin].estimates
@@ -140,20 +149,45 @@ def test_a_file_of_a_built_in_policy_gives_its_numbers(kind: dict[str, Any], bui
     assert {estimate.estimator for estimate in found[builtin].estimates} >= {"ips", "dm", "dr"}
 
 
+def test_a_class_of_another_package_is_scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A policy that a package brings is scored and learns like one of ours."""
+
+    class Sticky(Uniform):
+        """The action of the last reward that was 1, with 0.7."""
+
+        kind = "sticky"
+        corrects = False
+        last = ""
+
+        def believe(self, situation: Situation, frozen: Frozen) -> Pmf:
+            at = np.array([float(name == self.last) for name in situation.ids])
+            return Pmf(0.3 / len(at) + 0.7 * at) if at.any() else Pmf(np.full(len(at), 1 / len(at)))
+
+        def learn(self, situation: Situation, arm: int, reward: float, p: float, entry: Entry = NEWEST) -> None:
+            self.last = situation.ids[arm] if reward else self.last
+
+    monkeypatch.setattr(plugins, "find", lambda kind: Sticky if kind == "sticky" else None)
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 30))
+    log = pl.read_parquet(exported(store, tmp_path))
+    found = score(log, Progressive("p", bare({"kind": "sticky"}), {}, FRESH))["p"]
+    assert sorted({round(max(row), 9) for row in found}) == [0.25, 0.775]
+
+
 def test_a_state_never_knows_what_came_later(tmp_path: Path) -> None:
     """Rewards appended after a decision change nothing of how it is scored; earlier ones do."""
     store = MemoryStore()
     serve(store, (config_of({"kind": "linear_ts"}), 50))
     log = pl.read_parquet(exported(store, tmp_path))
-    at = log["at"][30]
-    for columns in (log.columns, [name for name in log.columns if name != "outcome_position"]):
-        own = log.select(columns)
-        later = own.with_columns(
-            reward=pl.when(pl.col("outcome_at") > at).then(1 - pl.col("reward")).otherwise("reward")
-        )
-        earlier = own.with_columns(
-            reward=pl.when(pl.col("outcome_at") < at).then(1 - pl.col("reward")).otherwise("reward")
-        )
+    now = int(log["model_version"][30].rpartition("@")[2])
+    known = {
+        "outcome_position": pl.col("outcome_position") <= now,  # by positions, where the log has them
+        "outcome_at": pl.col("outcome_at") < log["at"][30],  # else by times
+    }
+    for column, by_then in known.items():
+        own = log if column == "outcome_position" else log.drop("outcome_position")
+        later = own.with_columns(reward=pl.when(by_then).then("reward").otherwise(1 - pl.col("reward")))
+        earlier = own.with_columns(reward=pl.when(by_then).then(1 - pl.col("reward")).otherwise("reward"))
         target = bare({"kind": "linear_ts"})
         before, after, changed = (
             score(rows, Progressive("p", target, {}, FRESH))["p"] for rows in (own, later, earlier)
@@ -173,9 +207,7 @@ def test_a_version_is_refused_on_rows_that_it_may_have_learned(tmp_path: Path) -
     log = pl.read_parquet(exported(store, tmp_path))
     line, _, position = log["model_version"][20].rpartition("@")
     version = of_version("v", find_version(store, f"{LOOP}@{line}@{position}"))
-    with pytest.raises(
-        InvalidLog, match=rf"row 1: decision 'id-0' was made before .*--since .*such as {LOOP}@{line}@0"
-    ):
+    with pytest.raises(InvalidLog, match=rf"row 1: decision 'id-0' .*--since .*such as {LOOP}@{line}@0"):
         score(log, version)
     legal = log.filter(pl.col("model_version").str.split("@").list.get(1).cast(int) >= int(position))
     assert len(score(legal, version)["v"]) == len(legal) > 0
@@ -257,3 +289,64 @@ def test_a_version_is_scored_into_columns_and_gated_by_them(tmp_path: Path) -> N
     assert rules["overlap"].holds
     assert rules["order"].says.startswith("Decisions stood in the order")
     assert rules["outcomes"].value == pl.read_parquet(later).height
+
+
+def cut(store: MemoryStore, decisions: int) -> None:
+    """Delete a loop's first decisions with their outcomes."""
+    rows = store.logged(LOOP, since=0, until=2**62, after=0, limit=decisions)
+    through = max(outcome.position for row in rows for outcome in store.outcomes(LOOP, row.decision.decision_id))
+    deletion = Deletion(loop=LOOP, decisions=rows[-1].decision.position, outcomes=through, at=10**15)
+    write(store, [lambda tx: tx.delete(deletion)])
+
+
+def test_a_state_that_was_deleted_is_gone(tmp_path: Path) -> None:
+    """A version that no stored state leads to is gone; the refusal names one that is stored, and that works."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 40))
+    log = pl.read_parquet(exported(store, tmp_path))
+    line = log["model_version"][0].rpartition("@")[0]
+    find_version(store, f"{LOOP}@{line}@21")
+    cut(store, 20)
+    with pytest.raises(Gone, match=rf"cannot be made again: earlier days were deleted.* such as {LOOP}@{line}@20\.$"):
+        find_version(store, f"{LOOP}@{line}@21")
+    assert find_version(store, f"{LOOP}@{line}@20").position == 20
+    with pytest.raises(Gone, match=rf"such as {LOOP}@{line}@10\.$"):
+        find_version(store, f"{LOOP}@{line}@3")
+
+
+def test_a_refusal_names_no_version_that_was_deleted(tmp_path: Path) -> None:
+    """Where the outcomes before a row were deleted, the refusal of the row stays, without a version to take instead."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 60))
+    log = pl.read_parquet(exported(store, tmp_path))
+    last = find_version(store, f"{LOOP}@{log['model_version'][-1]}")
+    cut(store, 20)
+    with pytest.raises(InvalidLog, match=r"row 1: .*may have learned from this row.*, or name an earlier version\.$"):
+        score(log, of_version("v", last))
+
+
+# Logs that no policy can be asked about
+
+
+def test_what_a_log_lacks_is_named(tmp_path: Path) -> None:
+    """A log without features is refused before its first row, with all that is missing and where to get it."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 5))
+    log = pl.read_parquet(exported(store, tmp_path))
+    target = Progressive("p", bare({"kind": "linear_ts"}), {}, FRESH)
+    for lacks in (["context"], ["actions"], ["context", "actions"]):
+        with pytest.raises(InvalidRequest, match=rf"no column {' or '.join(map(repr, lacks))}.*honeyguide export"):
+            score(log.drop(lacks), target)
+
+
+def test_loops_are_not_mixed(tmp_path: Path) -> None:
+    """One log of two loops is refused, and a version of one loop on the rows of another."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 20))
+    log = pl.read_parquet(exported(store, tmp_path))
+    other = log.with_columns(loop=pl.lit("ads"))
+    with pytest.raises(InvalidLog, match=r"rows of 2 loops, ads, news.*each loop by itself"):
+        score(pl.concat([log, other]), Progressive("p", bare({"kind": "beta_ts"}), {}, FRESH))
+    version = find_version(store, f"{LOOP}@{log['model_version'][-1]}")
+    with pytest.raises(InvalidLog, match=r"a decision of loop 'ads'.* a log of its own loop"):
+        score(other, of_version("v", version))
