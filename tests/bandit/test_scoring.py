@@ -93,7 +93,7 @@ GUARDED = {
         "ceiling": {"probability": 0.3, "outcomes": 5},
         "value_guard": {"max_loss": 0.4},
         "budget": {"share": 0.5, "window_s": 600},
-        "conservative": {"alpha": 0.5},
+        "conservative": {"alpha": 0.95, "confidence": 0.5},
     },
     "guards": [{"kind": "quality_floor", "share": 0.1}, {"kind": "pin", "slot": 1, "action": "c"}],
     "reward": {"window_s": 300, "range": [0, 1]},
@@ -103,14 +103,26 @@ GUARDED = {
 @pytest.mark.parametrize("top_n", [1, 3])
 def test_guards_act_with_the_logged_state(top_n: int, tmp_path: Path) -> None:
     """Budget, ceilings, gate and ranking guards act as they did: their state is the logged one, not today's."""
-    store, config = MemoryStore(), config_of({"kind": "linear_ts"}, **GUARDED)
-    serve(store, (config, 60), top_n=top_n)
+    # With several slots a reward is learned at once and again when the window ends: an export has the second alone.
+    delay = {"delay": "wait"} if top_n > 1 else {}
+    store, config = MemoryStore(), config_of({"kind": "linear_ts"}, learning=delay, **GUARDED)
+    serve(store, (config, 120), top_n=top_n)
     path = exported(store, tmp_path)
     states = [msgspec.json.decode(state) for state in pl.read_parquet(path)["guard_state"]]
-    assert 0.0 in {state["gate_open"] for state in states}
+    assert {state["gate_open"] for state in states} == {0.0, 1.0}
     assert min(state["allowance"] for state in states) < 1 < max(state["new_actions"] for state in states)
     found = score(pl.read_parquet(path), Progressive("p", config, {}, FRESH))["p"]
     assert found == distributions(path)
+
+
+def test_a_short_ranking_is_what_was_asked_for(tmp_path: Path) -> None:
+    """What is pinned below the end of a ranking that came out short is kept from its first slot all the same."""
+    store = MemoryStore()
+    config = config_of({"kind": "uniform"}, guards=[{"kind": "pin", "slot": 2, "action": "c"}])
+    serve(store, (config, 6), top_n=3, exclude=["b", "d"])
+    path = exported(store, tmp_path)
+    assert distributions(path) == [[1.0, 0.0]] * 6
+    assert score(pl.read_parquet(path), Progressive("p", config, {}, FRESH))["p"] == distributions(path)
 
 
 def test_a_guard_whose_past_is_not_logged_is_refused(tmp_path: Path) -> None:
