@@ -10,6 +10,9 @@ from ope.sums import Sums
 from ope.terms import Term, w_of, y_of, z_of
 from ope.weights import Weight
 
+ROUNDING = 1e-7
+"""What the sums of a logger without spread, as one row is, leave of its scale as a standard error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
@@ -58,4 +61,5 @@ class Weighted:
 
     def _precision(self, sums: Sums, value: float, gradient: dict[Term, float]) -> float:
         stderr = Linearised(value, gradient, ddof=0).stderr(sums)
-        return 1 / stderr**2 if stderr > 0 else math.nan
+        squares = (slope**2 * (sums.scatter_of(t, t) / sums.n + sums.mean_of(t) ** 2) for t, slope in gradient.items())
+        return 1 / stderr**2 if stderr > ROUNDING * math.sqrt(sum(squares) / sums.n) else math.nan

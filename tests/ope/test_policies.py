@@ -150,11 +150,11 @@ def test_predictions_that_do_not_fit(predicted):
 
 
 def test_empty_distribution():
-    """A row without actions has no uniform policy; the error names the row and the policy."""
+    """A row without actions has no distribution; the error names the row."""
     frame = EXPORT.with_columns(
         distribution=pl.Series([[], *EXPORT["distribution"][1:]], dtype=EXPORT.schema["distribution"])
     )
-    with pytest.raises(InvalidLog, match=r"row 1: the propensity under policy uniform is inf; .*between 0 and 1"):
+    with pytest.raises(InvalidLog, match=r"row 1: the sum of distribution is 0\.0; a distribution adds up to 1"):
         judged("uniform", frame.drop("predicted_rewards"))
 
 
