@@ -7,6 +7,7 @@ import msgspec
 
 from bandit.learn.checkpoints import line_name, open_line
 from bandit.learn.fork import last_before
+from bandit.learn.learner import Learner
 from bandit.learn.lines import Known, find_line, lines_of, readable, taint_of
 from bandit.learn.replay import folded
 from bandit.policies.base import Policy
@@ -65,13 +66,19 @@ class Version(msgspec.Struct, frozen=True):
 
     def _overlap(self, row: Row) -> str:
         line = self.name.rpartition("@")[0]
-        older = None if row.at is None else self.latest_before(row.at - 1)
+        older = None if row.at is None else self._older(row.at)
         way_out = "" if older is None else f", such as {self.loop}@{line}@{older}"
         return (
             f"decision {row.decision_id!r} was made before {self.loop}@{self.name} had learned all that it knows, so "
             "that it may have learned from this row. A state is judged on decisions that were made after it: export "
             f"with --since a later time, or name an earlier version{way_out}."
         )
+
+    def _older(self, at: int) -> int | None:
+        try:
+            return self.latest_before(at - 1)
+        except Gone:
+            return None  # what came before was deleted, so there is none to name
 
 
 def find_version(store: Store, spec: str) -> Version:
@@ -95,7 +102,7 @@ def find_version(store: Store, spec: str) -> Version:
             raise Gone(
                 f"--policy {spec}: data that it had learned were erased; name a version before {tainted.position}"
             )
-        learner = open_line(store, loop, known.config, through=position, line=known.line)
+        learner = _opened(store, loop, known, position, spec)
         for _ in folded(store, loop, learner, position):
             pass
     except NotFound as error:
@@ -112,6 +119,20 @@ def find_version(store: Store, spec: str) -> Version:
         learned=learner.settled,
         latest_before=partial(last_before, store, loop),
     )
+
+
+def _opened(store: Store, loop: str, known: Known, position: int, spec: str) -> Learner:
+    try:
+        return open_line(store, loop, known.config, through=position, line=known.line)
+    except Gone as error:
+        # A stored state needs no outcomes to be made.
+        stored = [kept.position for kept in store.checkpoints(loop, known.line.name)]
+        if not stored:
+            raise
+        nearest = min(stored, key=lambda one: abs(one - position))
+        raise Gone(
+            f"--policy {spec}: {error}. Name a version that is stored, such as {loop}@{known.line.name}@{nearest}."
+        ) from error
 
 
 def _appended(store: Store, loop: str, position: int) -> int:

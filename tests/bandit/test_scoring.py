@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 from served_logs import LOOP, config_of, distributions, exported, serve
 
 from bandit.learn.checkpoints import line_name
+from bandit.policies import plugins
+from bandit.policies.base import NEWEST, Entry, Frozen, Pmf
 from bandit.policies.catalogue import KINDS
+from bandit.policies.plain import Uniform
+from bandit.policies.situation import Situation
 from bandit.scoring.config import BARE, Stated
 from bandit.scoring.learners import Progressive
 from bandit.scoring.open import open_scorer
@@ -27,7 +32,10 @@ from ope.gate.judge import gate_files
 from ope.question import Question
 from ope.reward_models.asked import RewardModel
 from ope.score import score_files
+from store.errors import Gone
 from store.log.memory import MemoryStore
+from store.ports import write
+from store.records import Deletion
 
 POLICIES: list[dict[str, Any]] = [
     {"kind": kind} | ({"action": "b"} if kind == "fixed" else {}) for kind in sorted(KINDS)
@@ -140,20 +148,49 @@ def test_a_file_of_a_built_in_policy_gives_its_numbers(kind: dict[str, Any], bui
     assert {estimate.estimator for estimate in found[builtin].estimates} >= {"ips", "dm", "dr"}
 
 
+def test_a_class_of_another_package_is_scored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A policy that a package brings is scored and learns like one of ours."""
+
+    class Sticky(Uniform):
+        """The action of the last reward that was 1, with 0.7."""
+
+        kind = "sticky"
+        corrects = False
+        last = ""
+
+        def believe(self, situation: Situation, frozen: Frozen) -> Pmf:
+            at = np.array([float(name == self.last) for name in situation.ids])
+            return Pmf(0.3 / len(at) + 0.7 * at) if at.any() else Pmf(np.full(len(at), 1 / len(at)))
+
+        def learn(
+            self, situation: Situation, arm: int, reward: float, propensity: float, entry: Entry = NEWEST
+        ) -> None:
+            self.last = situation.ids[arm] if reward else self.last
+
+    monkeypatch.setattr(plugins, "find", lambda kind: Sticky if kind == "sticky" else None)
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 30))
+    log = pl.read_parquet(exported(store, tmp_path))
+    found = score(log, Progressive("p", bare({"kind": "sticky"}), {}, FRESH))["p"]
+    assert {round(max(row), 9) for row in found} == {0.25, 0.775}
+    # Which action it is, is that of the last reward of 1 that was known by then, in the order of the outcome log.
+    rewarded = log.filter(pl.col("reward") == 1).sort("outcome_position")
+    for version, pairs, row in zip(log["model_version"], log["distribution"], found, strict=True):
+        known = rewarded.filter(pl.col("outcome_position") <= int(version.rpartition("@")[2]))
+        if len(known):
+            assert pairs[int(np.argmax(row))]["action"] == known["action"][-1]
+
+
 def test_a_state_never_knows_what_came_later(tmp_path: Path) -> None:
     """Rewards appended after a decision change nothing of how it is scored; earlier ones do."""
     store = MemoryStore()
     serve(store, (config_of({"kind": "linear_ts"}), 50))
     log = pl.read_parquet(exported(store, tmp_path))
-    at = log["at"][30]
-    for columns in (log.columns, [name for name in log.columns if name != "outcome_position"]):
-        own = log.select(columns)
-        later = own.with_columns(
-            reward=pl.when(pl.col("outcome_at") > at).then(1 - pl.col("reward")).otherwise("reward")
-        )
-        earlier = own.with_columns(
-            reward=pl.when(pl.col("outcome_at") < at).then(1 - pl.col("reward")).otherwise("reward")
-        )
+    at, position = log["at"][30], int(log["model_version"][30].rpartition("@")[2])
+    by_time = log.drop("outcome_position")
+    for own, known in ((log, pl.col("outcome_position") <= position), (by_time, pl.col("outcome_at") < at)):
+        later = own.with_columns(reward=pl.when(known).then("reward").otherwise(1 - pl.col("reward")))
+        earlier = own.with_columns(reward=pl.when(known).then(1 - pl.col("reward")).otherwise("reward"))
         target = bare({"kind": "linear_ts"})
         before, after, changed = (
             score(rows, Progressive("p", target, {}, FRESH))["p"] for rows in (own, later, earlier)
@@ -188,6 +225,20 @@ def test_a_version_is_refused_on_rows_that_it_may_have_learned(tmp_path: Path) -
         score(log[10:], version)
     named = re.search(r"such as (\S+)\.", str(refused.value))
     assert score(log[10:], of_version("v", find_version(store, named[1])))
+
+
+def test_one_outcome_more_than_the_row_knew_is_refused(tmp_path: Path) -> None:
+    """The state that decided a row is scored on it, the next one is not, whether versions or times tell."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 20))
+    log = pl.read_parquet(exported(store, tmp_path))
+    row = log[10:11]
+    line, _, position = row["model_version"][0].rpartition("@")
+    own, after = (of_version("v", find_version(store, f"{LOOP}@{line}@{int(position) + more}")) for more in (0, 1))
+    for told in (row, row.drop("model_version")):
+        assert score(told, own)["v"]
+        with pytest.raises(InvalidLog, match="may have learned from this row"):
+            score(told, after)
 
 
 def test_a_policy_without_a_state_may_be_scored_anywhere(tmp_path: Path) -> None:
@@ -257,3 +308,64 @@ def test_a_version_is_scored_into_columns_and_gated_by_them(tmp_path: Path) -> N
     assert rules["overlap"].holds
     assert rules["order"].says.startswith("Decisions stood in the order")
     assert rules["outcomes"].value == pl.read_parquet(later).height
+
+
+def cut(store: MemoryStore, decisions: int) -> None:
+    """Delete a loop's first decisions with their outcomes."""
+    rows = store.logged(LOOP, since=0, until=2**62, after=0, limit=decisions)
+    through = max(outcome.position for row in rows for outcome in store.outcomes(LOOP, row.decision.decision_id))
+    deletion = Deletion(loop=LOOP, decisions=rows[-1].decision.position, outcomes=through, at=10**15)
+    write(store, [lambda tx: tx.delete(deletion)])
+
+
+def test_a_state_that_was_deleted_is_gone(tmp_path: Path) -> None:
+    """A version that no stored state leads to any more is gone; the refusal names a stored one, and that one works."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 40))
+    log = pl.read_parquet(exported(store, tmp_path))
+    line = log["model_version"][0].rpartition("@")[0]
+    find_version(store, f"{LOOP}@{line}@21")
+    cut(store, 20)
+    with pytest.raises(Gone, match=rf"cannot be made again: earlier days were deleted.* such as {LOOP}@{line}@20\.$"):
+        find_version(store, f"{LOOP}@{line}@21")
+    assert find_version(store, f"{LOOP}@{line}@20").position == 20
+    with pytest.raises(Gone, match=rf"such as {LOOP}@{line}@10\.$"):
+        find_version(store, f"{LOOP}@{line}@3")
+
+
+def test_a_refusal_names_no_version_that_was_deleted(tmp_path: Path) -> None:
+    """Where the outcomes before a row were deleted, the refusal of the row stays, without a version to take instead."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 60))
+    log = pl.read_parquet(exported(store, tmp_path))
+    last = find_version(store, f"{LOOP}@{log['model_version'][-1]}")
+    cut(store, 20)
+    with pytest.raises(InvalidLog, match=r"row 1: .*may have learned from this row.*, or name an earlier version\.$"):
+        score(log, of_version("v", last))
+
+
+# Logs that no policy can be asked about
+
+
+def test_what_a_log_lacks_is_named(tmp_path: Path) -> None:
+    """A log without features is refused before its first row, with all that is missing and where to get it."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "uniform"}), 5))
+    log = pl.read_parquet(exported(store, tmp_path))
+    target = Progressive("p", bare({"kind": "linear_ts"}), {}, FRESH)
+    for lacks in (["context"], ["actions"], ["context", "actions"]):
+        with pytest.raises(InvalidRequest, match=rf"no column {' or '.join(map(repr, lacks))}.*honeyguide export"):
+            score(log.drop(lacks), target)
+
+
+def test_loops_are_not_mixed(tmp_path: Path) -> None:
+    """One log of two loops is refused, and a version of one loop on the rows of another."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 20))
+    log = pl.read_parquet(exported(store, tmp_path))
+    other = log.with_columns(loop=pl.lit("ads"))
+    with pytest.raises(InvalidLog, match=r"rows of 2 loops, ads, news.*each loop by itself"):
+        score(pl.concat([log, other]), Progressive("p", bare({"kind": "beta_ts"}), {}, FRESH))
+    version = find_version(store, f"{LOOP}@{log['model_version'][-1]}")
+    with pytest.raises(InvalidLog, match=r"a decision of loop 'ads'.* a log of its own loop"):
+        score(other, of_version("v", version))
