@@ -48,6 +48,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "component": pl.String,
     "policy": pl.String,
     "model_version": pl.String,
+    "top_n": pl.Int64,
     "guard_state": pl.String,
     "new_actions": pl.List(pl.String),
     "outcome_at": pl.Datetime("us", "UTC"),
@@ -58,9 +59,9 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 sent; `predicted_rewards` is aligned with `distribution`, or null; `reward` is what the whole ranking earned, by its
 newest outcome, or null while it is open, `rewarded_at` when that became known, or null where nothing came, `slot` the
 position that earned it, or null, and `slot_rewards` what each slot earned, which adds up to `reward`, or null where
-that is not known. `guard_state` is JSON: the numbers that the exploration guards acted on, and
-`new_actions` the actions under a ceiling; `outcome_at` and `outcome_position` are when the newest outcome was appended
-and its place in the outcome log, `first_outcome` that of the decision's first one.
+that is not known. `top_n` is how many slots were asked for, `guard_state`, as JSON, the numbers that the exploration
+guards acted on, and `new_actions` the actions under a ceiling; `outcome_at` and `outcome_position` are when the newest
+outcome was appended and its place in the outcome log, `first_outcome` that of the decision's first one.
 
 Of a ranking, with the names of the Open Bandit Pipeline (Saito, Aihara, Matsutani and Narita 2021): `pscore` is the
 probability of the whole, `pscore_cascade` of each slot and those above it together, and `pscore_item_position` of each
@@ -176,6 +177,7 @@ def _row(row: Logged, config: LoopConfig, most_states: int) -> dict[str, object]
         "component": d.component,
         "policy": d.policy,
         "model_version": d.model_version,
+        "top_n": int(bytes(request.get("top_n", b"1"))),
         "guard_state": msgspec.json.encode(d.guard_state).decode(),
         "new_actions": [] if d.law is None else [d.actions[i] for i in d.law.new],
         "outcome_at": outcome.at if outcome else None,

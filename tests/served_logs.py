@@ -58,7 +58,7 @@ async def _interact(service: Service, clock: Clock, rounds: int, fields: dict[st
     for i in range(rounds):
         asked = {
             "context": {"x": i % 7 - 3, "who": f"u{i % 3}"},
-            "actions": [{"id": name, "features": {"q": (i * k) % 5}} for k, name in enumerate("dcba")],
+            "actions": [{"id": name, "features": {"q": (i * k) % 5}} for k, name in enumerate("badc")],
             **fields,
         }
         body = msgspec.json.encode(asked)

@@ -24,7 +24,7 @@ READS = (
         "reward",
         "outcome",
     ),
-    *("slot_rewards", "model_version", "loop", "guard_state", "new_actions"),
+    *("slot_rewards", "model_version", "loop", "top_n", "guard_state", "new_actions"),
     *("outcome_at", "outcome_position", "first_outcome"),
 )
 """The columns that scoring looks at where the log has them."""
@@ -85,7 +85,8 @@ def read_row(row: Mapping[str, Any], number: int) -> Row:
         request=DecisionRequest(
             actions=sent,
             context=context,
-            top_n=min(len(ranking), MAX_TOP_N),
+            # A short ranking was asked for more: what is pinned below its end was kept from its first slot too.
+            top_n=min(row.get("top_n") or len(ranking), MAX_TOP_N),
             exclude=[action.id for action in sent if action.id not in eligible],
         ),
         body=b'{"context":%b,"actions":%b}' % (row["context"].encode(), row["actions"].encode()),

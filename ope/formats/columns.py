@@ -41,6 +41,7 @@ LOG_COLUMNS: dict[str, Any] = {
     "component": pl.String,
     "policy": pl.String,
     "model_version": pl.String,
+    "top_n": pl.Int64,
     "guard_state": pl.String,
     "new_actions": TEXTS,
     "outcome_at": pl.Datetime("us", "UTC"),

@@ -325,7 +325,7 @@ def test_bounds_that_contradict_each_other_are_none_and_say_why(name) -> None:
 def test_rows_that_stand_for_several_are_refused(name) -> None:
     """Only the sums honour row weights: every other interval says so, and the way out."""
     several = FRAME.with_columns(row_weight=pl.lit(2.0))
-    with pytest.raises(InvalidRequest, match=rf"{name} .* these rows stand for several each\. Judge by .*normal"):
+    with pytest.raises(InvalidRequest, match=rf"{name} .* these rows stand for several.* each\. Judge by .*normal"):
         judged(several, interval=name, estimators=["ips"], **DECLARED)
     assert judged(several, estimators=["ips"]).n == N
 
@@ -341,7 +341,7 @@ def test_an_engine_without_an_order_is_refused() -> None:
     """What goes through rows is not answered where rows have no order; the error says what does."""
     engine = SimpleNamespace(is_polars=lambda: False, __str__=lambda: "duckdb")
     rows = SimpleNamespace(frame=SimpleNamespace(implementation=engine), source=SimpleNamespace(name="relation"))
-    with pytest.raises(InvalidRequest, match=r"relation: betting goes through the rows in their order.*Give a file"):
+    with pytest.raises(InvalidRequest, match=r"betting goes through the decisions .* keeps rows in no order"):
         next(ordered.in_order([rows], ordered.weighed_rewards(), what="betting"))
 
 
@@ -355,7 +355,8 @@ def test_the_command_says_it_in_json(tmp_path) -> None:
     assert one["method"] == "bootstrap"
     assert one["interval"][0] < one["value"]
     assert one["interval"][1] is None
-    assert one["interval"][0] == intervals(interval="bootstrap", side="lower", seed=3, estimators=["ips"])["ips"][0]
+    expected = intervals(interval="bootstrap", side="lower", seed=3, estimators=["ips"])["ips"][0]
+    assert one["interval"][0] == pytest.approx(expected, rel=1e-12)
     more = ["--interval", "betting", "--estimators", "dr", "--largest-weight", "9", "--past-predictions"]
     (one,) = json.loads(CliRunner().invoke(app, [*words, *more]).stdout)["estimates"]
     assert one["interval"][0] < one["value"] < one["interval"][1]

@@ -94,7 +94,7 @@ def test_what_it_cannot_bound_is_said() -> None:
             lift_bounds([LOG[:3].with_columns(at=pl.Series(times))])
     with pytest.raises(InvalidLog, match="at holds Boolean, and no times"):
         lift_bounds([LOG[:3].with_columns(at=pl.lit(value=True))])
-    with pytest.raises(InvalidRequest, match="these rows stand for several each"):
+    with pytest.raises(InvalidRequest, match="these rows stand for several decisions each"):
         lift_bounds([LOG.with_columns(row_weight=2.0)])
 
 
