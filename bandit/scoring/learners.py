@@ -33,6 +33,7 @@ class Progressive:
         self._clock: Clock | None = None
         self._last = (0, 0)
         self.as_served = False
+        self._rankings = 0
 
     def begin(self, logs: Mapping[str, pl.LazyFrame]) -> None:
         """See how the log tells what was known when."""
@@ -42,6 +43,7 @@ class Progressive:
         """Learn what was known by then, say what would have been done, and hold the row's own outcome back."""
         p, whole = self._serve(row, number)
         self._learning.held.hold(row, number)
+        self._rankings += len(row.ranking) > 1
         return p, whole
 
     def notes(self) -> list[str]:
@@ -50,8 +52,16 @@ class Progressive:
         learned = self._learning.learner.position
         return [
             f"value of its successive states, which learned from the logged choices: {says}; {learned:,} outcomes",
+            *self._late(),
             *self._server.notes(served=self.as_served),
         ]
+
+    def _late(self) -> list[str]:
+        # An export has a decision's first and newest outcome; what slots earned in between has no position there.
+        if not self._rankings:
+            return []
+        told = f"{self._rankings:,} rows are rankings, each learned when its last reward was final"
+        return [f"{told}: what a serving loop learned of its slots before then is not in the log"]
 
     def _serve(self, row: Row, number: int) -> tuple[float, list[float]]:
         if row.at is not None:

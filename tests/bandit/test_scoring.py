@@ -88,6 +88,30 @@ def test_progressive_scoring_of_the_server_reproduces_its_log(policy: dict[str, 
     assert found == distributions(path)
 
 
+def test_rankings_are_learned_when_they_are_final(tmp_path: Path) -> None:
+    """A version is exact on rankings too; progressively, what slots earned on the way is learned late, and said so."""
+    store, config = MemoryStore(), config_of({"kind": "linear_ts"})
+    serve(store, (config, 40), top_n=3)
+    path = exported(store, tmp_path)
+    log, logged = pl.read_parquet(path), distributions(path)
+    secrets = {record.name: record.secret for record in store.loops()}
+    late = Progressive("p", config, secrets, FRESH)
+    learned = score(log, late)["p"]
+    assert learned[:2] == logged[:2]
+    assert learned != logged
+    assert late.notes()[1].startswith("40 rows are rankings, each learned when its last reward was final")
+    # Until the first was final it had learned of no reward: with other rewards it would have done the same.
+    early = sum(int(name.rpartition("@")[2]) < log["outcome_position"].min() for name in log["model_version"])
+    other = Progressive("p", config, secrets, FRESH)
+    assert (
+        score(log.with_columns(reward=1 - pl.col("reward"), slot_rewards=None), other)["p"][:early] == learned[:early]
+    )
+    assert 20 < early < 40
+    for i in range(0, 40, 8):
+        version = of_version("v", find_version(store, f"{LOOP}@{log['model_version'][i]}"))
+        assert score(log[i : i + 1], version)["v"] == logged[i : i + 1]
+
+
 GUARDED = {
     "exploration": {
         "ceiling": {"probability": 0.3, "outcomes": 5},
@@ -232,6 +256,20 @@ def test_a_version_is_refused_on_rows_that_it_may_have_learned(tmp_path: Path) -
         score(log[10:], version)
     named = re.search(r"such as (\S+)\.", str(refused.value))
     assert score(log[10:], of_version("v", find_version(store, named[1])))
+
+
+def test_one_outcome_more_than_the_row_knew_is_refused(tmp_path: Path) -> None:
+    """The state that decided a row is scored on it, the next one is not, whether versions or times tell."""
+    store = MemoryStore()
+    serve(store, (config_of({"kind": "beta_ts"}), 20))
+    log = pl.read_parquet(exported(store, tmp_path))
+    row = log[10:11]
+    line, _, position = row["model_version"][0].rpartition("@")
+    own, after = (of_version("v", find_version(store, f"{LOOP}@{line}@{int(position) + more}")) for more in (0, 1))
+    for told in (row, row.drop("model_version")):
+        assert score(told, own)["v"]
+        with pytest.raises(InvalidLog, match="may have learned from this row"):
+            score(told, after)
 
 
 def test_a_policy_without_a_state_may_be_scored_anywhere(tmp_path: Path) -> None:
