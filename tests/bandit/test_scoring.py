@@ -139,6 +139,20 @@ def test_guards_act_with_the_logged_state(top_n: int, tmp_path: Path) -> None:
     assert found == distributions(path)
 
 
+@pytest.mark.parametrize("guard", ["ceiling", "value_guard", "budget"])
+def test_each_guard_acts_by_itself(guard: str, tmp_path: Path) -> None:
+    """One guard alone acts as it did, and did act: without it other distributions come out."""
+    store, kind = MemoryStore(), {"kind": "softmax", "temperature": 1.0}
+    only = {guard: GUARDED["exploration"][guard] | ({"max_loss": 0.05} if guard == "value_guard" else {})}
+    free = {"cap": 1.0, "cold_start": None}
+    config = config_of(kind, exploration=only | free)
+    serve(store, (config, 60))
+    path = exported(store, tmp_path)
+    log = pl.read_parquet(path)
+    assert score(log, Progressive("p", config, {}, FRESH))["p"] == distributions(path)
+    assert score(log, Progressive("p", config_of(kind, exploration=free), {}, FRESH))["p"] != distributions(path)
+
+
 def test_a_short_ranking_is_what_was_asked_for(tmp_path: Path) -> None:
     """What is pinned below the end of a ranking that came out short is kept from its first slot all the same."""
     store = MemoryStore()
@@ -210,15 +224,17 @@ def test_a_class_of_another_package_is_scored(monkeypatch: pytest.MonkeyPatch, t
     assert sorted({round(max(row), 9) for row in found}) == [0.25, 0.775]
 
 
-def test_a_state_never_knows_what_came_later(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [30, 31], ids=["none came at that moment", "some came at that moment"])
+def test_a_state_never_knows_what_came_later(place: int, tmp_path: Path) -> None:
     """Rewards appended after a decision change nothing of how it is scored; earlier ones do."""
     store = MemoryStore()
     serve(store, (config_of({"kind": "linear_ts"}), 50))
     log = pl.read_parquet(exported(store, tmp_path))
-    now = int(log["model_version"][30].rpartition("@")[2])
+    assert (log["at"][place] in log["outcome_at"]) == (place == 31)
+    now = int(log["model_version"][place].rpartition("@")[2])
     known = {
         "outcome_position": pl.col("outcome_position") <= now,  # by positions, where the log has them
-        "outcome_at": pl.col("outcome_at") < log["at"][30],  # else by times
+        "outcome_at": pl.col("outcome_at") < log["at"][place],  # else by times
     }
     for column, by_then in known.items():
         own = log if column == "outcome_position" else log.drop("outcome_position")
@@ -228,9 +244,9 @@ def test_a_state_never_knows_what_came_later(tmp_path: Path) -> None:
         before, after, changed = (
             score(rows, Progressive("p", target, {}, FRESH))["p"] for rows in (own, later, earlier)
         )
-        assert before[:31] == after[:31]
-        assert before[31:] != after[31:]
-        assert before[30] != changed[30]
+        assert before[: place + 1] == after[: place + 1]
+        assert before[place + 1 :] != after[place + 1 :]
+        assert before[place] != changed[place]
 
 
 # Versions and their own rows
@@ -250,6 +266,12 @@ def test_a_version_is_refused_on_rows_that_it_may_have_learned(tmp_path: Path) -
     # Without versions in the log, times decide; a decision of the same moment as the newest outcome is not after it.
     by_time = log.drop("model_version").filter(pl.col("at") > datetime.fromtimestamp(version._since.at / 1e6, UTC))
     assert len(score(by_time, version)["v"]) == len(by_time) > 0
+    # One outcome fewer, or the same moment, is before: the newest outcome of the state may be the row's own.
+    one_less = legal[:1].with_columns(model_version=pl.lit(f"{line}@{int(position) - 1}")).drop("at")
+    same_time = by_time[:1].with_columns(at=pl.lit(datetime.fromtimestamp(version._since.at / 1e6, UTC)))
+    for row in (one_less, same_time):
+        with pytest.raises(InvalidLog, match="may have learned from this row"):
+            score(row, version)
     with pytest.raises(InvalidLog, match="neither when it was decided"):
         score(log.drop("model_version", "at"), version)
     with pytest.raises(InvalidLog) as refused:
