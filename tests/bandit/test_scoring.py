@@ -224,13 +224,12 @@ def test_a_class_of_another_package_is_scored(monkeypatch: pytest.MonkeyPatch, t
     assert sorted({round(max(row), 9) for row in found}) == [0.25, 0.775]
 
 
-@pytest.mark.parametrize("place", [30, 31], ids=["none came at that moment", "some came at that moment"])
+@pytest.mark.parametrize("place", [30, 31])
 def test_a_state_never_knows_what_came_later(place: int, tmp_path: Path) -> None:
     """Rewards appended after a decision change nothing of how it is scored; earlier ones do."""
     store = MemoryStore()
     serve(store, (config_of({"kind": "linear_ts"}), 50))
     log = pl.read_parquet(exported(store, tmp_path))
-    assert (log["at"][place] in log["outcome_at"]) == (place == 31)
     now = int(log["model_version"][place].rpartition("@")[2])
     known = {
         "outcome_position": pl.col("outcome_position") <= now,  # by positions, where the log has them
