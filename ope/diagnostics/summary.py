@@ -38,7 +38,7 @@ def effective_rows(sums: Sums) -> float:
     """Return (Σw)²/Σw² (Kish 1965, section 8.2; Kong 1992), 0 where every weight is 0."""
     mean, scatter = sums.mean_of(W), sums.scatter_of(W, W)
     total = mean * sums.n
-    return total * total / (scatter + total * mean) if total else 0.0
+    return total / (scatter / total + mean) if total else 0.0  # weights so small that their squares are 0 too
 
 
 def mean_weight_z(sums: Sums) -> float:

@@ -134,3 +134,10 @@ def test_rewards_too_large_to_square():
     report = report_as_json(evaluate_frame(FOUR_ROWS.with_columns(reward=pl.col("reward") * 1e200)))
     assert report["estimates"][0]["value"] == pytest.approx(1e200)
     assert report["estimates"][0]["stderr"] is None
+
+
+def test_weights_whose_squares_vanish():
+    """Weights of 1e-200 have squares of 0: their effective rows are counted all the same, and nothing fails."""
+    tiny = FOUR_ROWS.with_columns(target_propensity=pl.lit(1e-200), propensity=pl.lit(0.5))
+    (found,) = evaluate_frame(tiny).values()
+    assert found.diagnostics.ess == pytest.approx(4)
