@@ -42,12 +42,8 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
     a broken row, NoRows where there is none.
     """
     sources = log.sources
-    rows = [held_to_loop(log.rows(source, request, policy), request.loop) for source in sources]
-    logs = [held_to(one, request.ask.within) for one in rows]
-    if request.report:
-        logs, broken = without_bad_rows(logs)
-        aside += broken
-    logs = scaled(logs)
+    logs, broken = _rows(log, request, policy)
+    aside += broken
     columns = frozenset[str].intersection(*(frozenset(rows.columns) for rows in logs))
     asked = request.wanted.allowed(
         columns,
@@ -91,6 +87,15 @@ def judge(log: Log, request: Request, aside: Asides, *, policy: Policy | None) -
         against=_comparison(request, differences),
         weights=weight_bins(logs) if request.weights and not request.part else None,
     )
+
+
+def _rows(log: Log, request: Request, policy: Policy | None) -> tuple[list[Rows], Asides]:
+    """Return the rows with all rules that they must keep, and what was left out for breaking one."""
+    rows = [held_to_loop(log.rows(source, request, policy), request.loop) for source in log.sources]
+    logs, broken = [held_to(one, request.ask.within) for one in rows], Asides()
+    if request.report:
+        logs, broken = without_bad_rows(logs)
+    return scaled(logs), broken
 
 
 def _of_scorer(request: Request, policy: Policy | None) -> Sequence[str]:
