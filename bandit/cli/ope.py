@@ -20,6 +20,7 @@ from bandit.cli.scoring import scoring
 from ope.bad_rows import REFUSE
 from ope.delays.asked import REFUSE as AS_SETTLED
 from ope.delays.asked import Delays
+from ope.diagnostics.question import reward_range as read_range
 from ope.embedding_model import COUNT, EmbeddingModel
 from ope.engines.table import POLARS
 from ope.errors import InvalidRequest
@@ -198,7 +199,7 @@ def evaluate(  # noqa: PLR0913 - a command's options are its arguments
             interval=interval,
             level=level,
             side=side,
-            reward_range=None if reward_range is None else _range(reward_range),
+            reward_range=read_range(reward_range),
             largest_weight=largest_weight,
             past_predictions=past_predictions,
             seed=seed,
@@ -237,14 +238,6 @@ def _reward_model(
                 f"{option} {said} says how a model is fitted, and there is none. Ask for --model auto."
             )
     return None
-
-
-def _range(said: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, said.split(","))
-    except ValueError:
-        raise InvalidRequest(f"--reward-range is {said!r}; it is two numbers, such as 0,1.") from None
-    return low, high
 
 
 def _names(comma_list: str | None) -> list[str] | None:

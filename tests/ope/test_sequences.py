@@ -221,6 +221,6 @@ def test_what_it_needs_is_said(tmp_path) -> None:
     for said in ("0", "a,b", "0,1,2"):
         refused = CliRunner().invoke(app, [*command, said])
         assert refused.exit_code == 2
-        assert f"--reward-range is {said!r}; it is two numbers, such as 0,1." in refused.output
+        assert f"--reward-range is {said!r}; it is LOW,HIGH with LOW < HIGH, such as 0,1." in refused.output
     with pytest.raises(TypeError, match="fold in decision order"):
         Mixture() + Mixture()
